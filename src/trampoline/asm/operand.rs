@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What instructions work on: registers, memory, labels.
+
+use super::super::error::{Error, Result};
+
+/// A 64-bit general purpose register.
+///
+/// # Invariants
+///
+/// The number is 0 to 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gpr(pub(super) u8);
+
+pub(crate) const RAX: Gpr = Gpr(0);
+pub(crate) const RCX: Gpr = Gpr(1);
+pub(crate) const RDX: Gpr = Gpr(2);
+pub(crate) const RBX: Gpr = Gpr(3);
+pub(crate) const RSP: Gpr = Gpr(4);
+pub(crate) const RBP: Gpr = Gpr(5);
+pub(crate) const RSI: Gpr = Gpr(6);
+pub(crate) const RDI: Gpr = Gpr(7);
+pub(crate) const R8: Gpr = Gpr(8);
+pub(crate) const R9: Gpr = Gpr(9);
+
+impl Gpr {
+    /// All of them, for the tests: no image names those above `R9`.
+    #[cfg(test)]
+    #[rustfmt::skip]
+    pub(crate) const ALL: [Self; 16] = [
+        Self(0), Self(1), Self(2), Self(3), Self(4), Self(5), Self(6), Self(7),
+        Self(8), Self(9), Self(10), Self(11), Self(12), Self(13), Self(14), Self(15),
+    ];
+
+    /// The three bits that fit a ModR/M byte.
+    pub(super) const fn low(self) -> u8 {
+        self.0 & 7
+    }
+
+    /// The fourth one, which goes into a REX prefix.
+    pub(super) const fn high(self) -> u8 {
+        self.0 >> 3
+    }
+}
+
+/// The operand `[base + disp]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mem {
+    pub(crate) base: Gpr,
+    pub(crate) disp: i32,
+}
+
+impl Mem {
+    /// The operand `words` 8-byte words further up.
+    pub(crate) fn up(self, words: impl Into<u16>) -> Result<Self> {
+        let bytes = words.into().checked_mul(8);
+        self.up_bytes(bytes.ok_or(Error::OutOfRange)?)
+    }
+
+    /// The operand `bytes` further up.
+    pub(crate) fn up_bytes(self, bytes: u16) -> Result<Self> {
+        let disp = self.disp.checked_add(i32::from(bytes));
+        Ok(Self {
+            disp: disp.ok_or(Error::OutOfRange)?,
+            ..self
+        })
+    }
+}
+
+/// The condition of a jump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cond {
+    /// Equal, or zero.
+    E,
+    /// Not equal, or not zero.
+    Ne,
+}
+
+impl Cond {
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::E => 0x4,
+            Self::Ne => 0x5,
+        }
+    }
+}
+
+/// A place further down that up to `N` jumps go to.
+///
+/// Binding it to its place uses it up.
+#[must_use = "a jump to a label that is never bound goes astray"]
+pub(crate) struct Label<const N: usize> {
+    pub(super) jumps: [Option<Jump>; N],
+}
+
+/// A jump whose displacement is still to come.
+#[derive(Clone, Copy)]
+pub(super) struct Jump {
+    /// Where the displacement ends, which is what it counts from.
+    pub(super) end: u16,
+    pub(super) reach: Reach,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    Short,
+    Near,
+}
+
+impl<const N: usize> Label<N> {
+    pub(crate) const fn new() -> Self {
+        Self { jumps: [None; N] }
+    }
+
+    pub(super) fn add(&mut self, jump: Jump) -> Result {
+        let free = self.jumps.iter_mut().find(|jump| jump.is_none());
+        *free.ok_or(Error::OutOfRange)? = Some(jump);
+        Ok(())
+    }
+}
