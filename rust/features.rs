@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel that the module is built for has: numbers and layouts of its headers.
+//!
+//! C header: `include/linux/bpf.h`
+
+use super::bindings;
+use core::mem::{
+    offset_of,
+    size_of, //
+};
+
+/// The flag of an argument that points into a BPF arena, where the kernel converts such arguments.
+///
+/// The same kernels read the stack arguments of an image that is called indirectly where they are;
+/// older ones 8 bytes above.
+pub(crate) const ARENA_ARG: Option<u8> = match bindings::RF_ARENA_ARG_FLAG {
+    0 => None,
+    flag => Some(flag),
+};
+
+/// Functions can jump to an image instead of calling it.
+pub(crate) const JMP_ENTRY: bool = cfg!(CONFIG_DYNAMIC_FTRACE_WITH_JMP);
+
+/// Functions that are called indirectly begin with an ENDBR.
+pub(crate) const IBT: bool = cfg!(CONFIG_X86_KERNEL_IBT);
+
+/// Functions that are called indirectly have their type checked.
+pub(crate) const CFI: bool = cfg!(CONFIG_CFI);
+
+/// A return is followed by a trap.
+pub(crate) const SLS: bool = cfg!(CONFIG_MITIGATION_SLS);
+
+/// Most programs on one trampoline; a session counts twice.
+pub(crate) const MAX_TRAMP_LINKS: usize = bindings::BPF_MAX_TRAMP_LINKS as usize;
+
+/// Most bytes of an image.
+pub(crate) const PAGE_SIZE: usize = bindings::PAGE_SIZE;
+
+/// Size of `struct bpf_tramp_run_ctx` in bytes.
+pub(crate) const RUN_CTX_SIZE: usize = size_of::<bindings::bpf_tramp_run_ctx>();
+
+/// Where the BPF cookie lies in it, in bytes.
+pub(crate) const BPF_COOKIE_OFF: usize = offset_of!(bindings::bpf_tramp_run_ctx, bpf_cookie);
+
+/// The values of `BPF_TRAMP_F_*`, from the lowest bit up.
+pub(crate) const TRAMP_FLAGS: [u32; 9] = [
+    bindings::RF_BPF_TRAMP_F_RESTORE_REGS,
+    bindings::RF_BPF_TRAMP_F_CALL_ORIG,
+    bindings::RF_BPF_TRAMP_F_SKIP_FRAME,
+    bindings::RF_BPF_TRAMP_F_IP_ARG,
+    bindings::RF_BPF_TRAMP_F_RET_FENTRY_RET,
+    bindings::RF_BPF_TRAMP_F_ORIG_STACK,
+    bindings::RF_BPF_TRAMP_F_SHARE_IPMODIFY,
+    bindings::RF_BPF_TRAMP_F_TAIL_CALL_CTX,
+    bindings::RF_BPF_TRAMP_F_INDIRECT,
+];

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Static calls to unexported kernel functions, and out-of-line copies of
+ * inline ones. No logic lives here.
+ */
+#include <linux/kallsyms.h>
+#include <linux/rcupdate_trace.h>
+#include <linux/static_call.h>
+#include <linux/workqueue.h>
+
+#include "helpers.h"
+
+#define DEFINE_CALL(ret, name, params, args)				\
+	DEFINE_STATIC_CALL_NULL(rf_call_##name, name);			\
+									\
+	ret rf_##name params						\
+	{								\
+		return static_call(rf_call_##name) args;		\
+	}								\
+									\
+	static __maybe_unused void rf_do_bind_##name(void *addr)	\
+	{								\
+		static_call_update(rf_call_##name, (typeof(&name))addr);\
+	}
+
+#define CALL(ret, name, params, args) DEFINE_CALL(ret, name, params, args)
+#include "unexported.h"
+#undef CALL
+
+DEFINE_CALL(unsigned long, kallsyms_lookup_name, (const char *name), (name))
+
+void rf_bind_kallsyms_lookup_name(void *addr)
+{
+	rf_do_bind_kallsyms_lookup_name(addr);
+}
+
+const struct rf_symbol rf_symbols[] = {
+#define CALL(ret, name, params, args) { #name, rf_do_bind_##name },
+#include "unexported.h"
+#undef CALL
+};
+const unsigned int rf_nr_symbols = ARRAY_SIZE(rf_symbols);
+
+#ifndef CONFIG_MITIGATION_RETHUNK
+bool rf_cpu_wants_rethunk(void)
+{
+	return cpu_wants_rethunk();
+}
+#endif
+
+#ifndef CONFIG_X86_KERNEL_IBT
+bool rf_is_endbr(u32 *val)
+{
+	return is_endbr(val);
+}
+#endif
+
+#ifndef CONFIG_MITIGATION_CALL_DEPTH_TRACKING
+int rf_x86_call_depth_emit_accounting(u8 **pprog, void *func, void *ip)
+{
+	return x86_call_depth_emit_accounting(pprog, func, ip);
+}
+#endif
+
+void rf_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func)
+{
+	call_rcu_tasks(head, func);
+}
+
+void rf_rcu_barrier_tasks(void)
+{
+	rcu_barrier_tasks();
+}
+
+void rf_call_rcu_tasks_trace(struct rcu_head *head, rcu_callback_t func)
+{
+	call_rcu_tasks_trace(head, func);
+}
+
+void rf_rcu_barrier_tasks_trace(void)
+{
+	rcu_barrier_tasks_trace();
+}
+
+void rf_init_work(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}

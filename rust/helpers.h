@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the Rust side calls in C: the static calls of unexported.h, and kernel
+ * functions that exist as inline functions or macros only.
+ */
+#ifndef _RUST_FSESSION_HELPERS_H
+#define _RUST_FSESSION_HELPERS_H
+
+#include <linux/bpf.h>
+#include <linux/bpf_verifier.h>
+#include <linux/workqueue.h>
+#include <asm/alternative.h>
+#include <asm/ibt.h>
+
+/* One function of unexported.h: its name, and how to point its static call. */
+struct rf_symbol {
+	const char *name;
+	void (*bind)(void *addr);
+};
+
+extern const struct rf_symbol rf_symbols[];
+extern const unsigned int rf_nr_symbols;
+
+/* The function that finds all others, bound before them. */
+void rf_bind_kallsyms_lookup_name(void *addr);
+unsigned long rf_kallsyms_lookup_name(const char *name);
+
+#define CALL(ret, name, params, args) ret rf_##name params;
+#include "unexported.h"
+#undef CALL
+
+#ifndef CONFIG_MITIGATION_RETHUNK
+bool rf_cpu_wants_rethunk(void);
+#endif
+#ifndef CONFIG_X86_KERNEL_IBT
+bool rf_is_endbr(u32 *val);
+#endif
+#ifndef CONFIG_MITIGATION_CALL_DEPTH_TRACKING
+int rf_x86_call_depth_emit_accounting(u8 **pprog, void *func, void *ip);
+#endif
+
+void rf_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func);
+void rf_rcu_barrier_tasks(void);
+void rf_call_rcu_tasks_trace(struct rcu_head *head, rcu_callback_t func);
+void rf_rcu_barrier_tasks_trace(void);
+void rf_init_work(struct work_struct *work, work_func_t func);
+
+#endif /* _RUST_FSESSION_HELPERS_H */

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel surface that the `kernel` crate lacks, one safe wrapper a file.
+//!
+//! This is the only room that touches raw bindings and the only one with `unsafe` in it. It knows
+//! nothing of the rest of the module.
+
+mod bindings;
+
+pub(crate) mod abi;
+pub(crate) mod bpf_prog;
+pub(crate) mod bpf_target;
+pub(crate) mod c_builder;
+pub(crate) mod capability;
+pub(crate) mod errno;
+pub(crate) mod fake_prog;
+pub(crate) mod features;
+pub(crate) mod ftrace;
+pub(crate) mod func_model;
+pub(crate) mod miscdevice;
+pub(crate) mod mitigations;
+pub(crate) mod module_ref;
+pub(crate) mod rcu_tasks;
+pub(crate) mod symbols;
+pub(crate) mod text;
+pub(crate) mod tramp_image;
+pub(crate) mod workqueue;

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel functions that are not exported to modules.
+//!
+//! C header: `rust/unexported.h`, the table of them.
+
+use super::{
+    bindings,
+    errno::unsupported, //
+};
+use core::ptr;
+use kernel::{
+    error::to_result,
+    ffi::c_void,
+    prelude::*,
+    str::CStr, //
+};
+
+/// Proof that every function of `unexported.h` is bound, and the addresses that an image calls.
+///
+/// # Invariants
+///
+/// All static calls behind the `rf_*` functions of `helpers.h` point at the kernel functions whose
+/// names they bear.
+#[derive(Clone, Copy)]
+pub(crate) struct Symbols {
+    /// Address of `__bpf_tramp_enter()`.
+    pub(crate) tramp_enter: u64,
+    /// Address of `__bpf_tramp_exit()`.
+    pub(crate) tramp_exit: u64,
+    /// Address of the variable `x86_return_thunk`, 0 in a kernel without return thunks.
+    pub(super) return_thunk: u64,
+}
+
+impl Symbols {
+    /// Finds and binds all functions.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` where the kernel lacks one; the log names each that is missing. Errors of
+    /// `register_kprobe()`, by which the search starts.
+    pub(crate) fn resolve() -> Result<Self> {
+        let entry = kallsyms_lookup_name_addr().inspect_err(|e| {
+            pr_err!("no access to kallsyms: kprobe on kallsyms_lookup_name: {e:?}\n");
+        })?;
+        // SAFETY: `entry` is the code of the function that the static call is declared for.
+        unsafe { bindings::rf_bind_kallsyms_lookup_name(entry) };
+
+        let mut missing = 0usize;
+        for symbol in table() {
+            // SAFETY: The names of the table are NUL-terminated literals.
+            let name = unsafe { CStr::from_char_ptr(symbol.name) };
+            match (lookup(name), symbol.bind) {
+                // SAFETY: kallsyms gave the address for the name that `bind` is declared for.
+                (Some(addr), Some(bind)) => unsafe { bind(ptr::with_exposed_provenance_mut(addr)) },
+                _ => report_missing(name, &mut missing),
+            }
+        }
+        let mut address = |name| {
+            lookup(name).unwrap_or_else(|| {
+                report_missing(name, &mut missing);
+                0
+            })
+        };
+        let tramp_enter = address(c"__bpf_tramp_enter");
+        let tramp_exit = address(c"__bpf_tramp_exit");
+        let return_thunk = if cfg!(CONFIG_MITIGATION_RETHUNK) {
+            address(c"x86_return_thunk")
+        } else {
+            0
+        };
+        if missing != 0 {
+            return Err(unsupported());
+        }
+        // INVARIANT: Every entry of the table was found and bound.
+        Ok(Self {
+            tramp_enter: to_u64(tramp_enter),
+            tramp_exit: to_u64(tramp_exit),
+            return_thunk: to_u64(return_thunk),
+        })
+    }
+}
+
+impl Symbols {
+    /// Whether the JIT can build images for sessions at all.
+    pub(crate) fn jit_supports_fsession(self) -> bool {
+        // SAFETY: By the type invariant the call is bound.
+        unsafe { bindings::rf_bpf_jit_supports_fsession() }
+    }
+}
+
+fn report_missing(name: &CStr, missing: &mut usize) {
+    pr_err!(
+        "this kernel has no {}, which the trampolines need\n",
+        name.to_str().unwrap_or("?")
+    );
+    *missing += 1;
+}
+
+/// Addresses have 64 bits on the one architecture that there is.
+pub(super) const fn to_u64(addr: usize) -> u64 {
+    addr as u64
+}
+
+fn table() -> &'static [bindings::rf_symbol] {
+    // SAFETY: `rf_symbols` is a constant array of `rf_nr_symbols` entries.
+    unsafe {
+        core::slice::from_raw_parts(
+            ptr::addr_of!(bindings::rf_symbols).cast(),
+            bindings::rf_nr_symbols as usize,
+        )
+    }
+}
+
+/// The address of a kernel symbol. `rf_kallsyms_lookup_name()` must be bound.
+fn lookup(name: &CStr) -> Option<usize> {
+    // SAFETY: The string is NUL-terminated; `resolve()` bound the function before it calls this.
+    match unsafe { bindings::rf_kallsyms_lookup_name(name.as_char_ptr()) } {
+        0 => None,
+        addr => Some(addr),
+    }
+}
+
+/// Where `kallsyms_lookup_name()` is: the address that a kprobe on it resolves to.
+///
+/// That may lie behind the function's ENDBR, which makes no difference to a direct call.
+fn kallsyms_lookup_name_addr() -> Result<*mut c_void> {
+    let mut probe = KBox::new(
+        bindings::kprobe {
+            symbol_name: c"kallsyms_lookup_name".as_char_ptr(),
+            ..Default::default()
+        },
+        GFP_KERNEL,
+    )?;
+    let probe: *mut bindings::kprobe = &mut *probe;
+    // SAFETY: `probe` stays where it is until it is unregistered, and has a symbol name only.
+    to_result(unsafe { bindings::register_kprobe(probe) })?;
+    // SAFETY: Registration filled in the address; nothing else accesses the probe.
+    let addr = unsafe { (*probe).addr };
+    // SAFETY: The probe was registered above.
+    unsafe { bindings::unregister_kprobe(probe) };
+    Ok(addr.cast())
+}

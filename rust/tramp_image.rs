@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Trampoline images and their life, from allocation to the end of the last grace period.
+//!
+//! C: `struct bpf_tramp_image` in `include/linux/bpf.h`, `bpf_tramp_image_put()` in
+//! `kernel/bpf/trampoline.c`
+
+use super::{
+    bindings,
+    module_ref::ModuleRef,
+    symbols::to_u64,
+    text::ExecText,
+    workqueue::OwnedQueue, //
+};
+use core::{
+    fmt::Write,
+    mem::ManuallyDrop,
+    ops::Deref, //
+};
+use kernel::{
+    container_of,
+    error::to_result,
+    new_mutex,
+    prelude::*,
+    str::Formatter,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    types::Opaque, //
+};
+
+/// A program call in an image, and the jump over it that detaching the program puts there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SkipRecord {
+    /// Address of the `struct bpf_prog`.
+    pub(crate) prog: u64,
+    /// Address of the 5-byte nop in front of the call.
+    pub(crate) nop: u64,
+    /// Address right behind the call.
+    pub(crate) target: u64,
+}
+
+/// What an image is made for.
+pub(crate) struct Purpose<'a> {
+    /// Name of the traced function.
+    pub(crate) target: &'a CStr,
+    /// Whether the image calls the traced function, so that a task can sleep in there.
+    pub(crate) call_orig: bool,
+}
+
+/// All images of one trampoline that are not freed yet: the current one, and older ones that tasks
+/// may still be in.
+#[pin_data]
+pub(crate) struct Images {
+    #[pin]
+    live: Mutex<KVec<Arc<TrampImage>>>,
+}
+
+impl Images {
+    /// A list of none.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self { live <- new_mutex!(KVec::new()) })
+    }
+
+    fn insert(&self, image: &Arc<TrampImage>) -> Result {
+        Ok(self.live.lock().push(image.clone(), GFP_KERNEL)?)
+    }
+
+    fn remove(&self, image: &Arc<TrampImage>) {
+        self.live.lock().retain(|other| !Arc::ptr_eq(other, image));
+    }
+
+    /// Patches the program at address `prog` out of every image: no task enters it from now on.
+    pub(crate) fn skip(&self, prog: u64) {
+        for image in self.live.lock().iter() {
+            image.skip(prog);
+        }
+    }
+}
+
+/// An image: the kernel's own structure, which the image's code refers to, and its text.
+///
+/// # Invariants
+///
+/// - `im` is initialised with a live `pcref` and a `ksym` that the kernel lists.
+/// - Tasks can be in `text` only from the time that a direct call leads there until the end of the
+///   grace periods that `retire()` starts; the latter hold a reference on the image.
+#[pin_data(PinnedDrop)]
+pub(crate) struct TrampImage {
+    #[pin]
+    skips: Mutex<KVec<SkipRecord>>,
+    images: Arc<Images>,
+    queue: Arc<OwnedQueue>,
+    text: ExecText,
+    #[pin]
+    im: Opaque<bindings::bpf_tramp_image>,
+    // Last, for it lets the module go.
+    _module: ModuleRef,
+}
+
+// SAFETY: The parts may be used from any thread; `im` belongs to the kernel, which locks it.
+unsafe impl Send for TrampImage {}
+// SAFETY: As above.
+unsafe impl Sync for TrampImage {}
+
+impl TrampImage {
+    /// # Safety
+    ///
+    /// `im` must be writable memory that is not moved afterwards, and `start` text of `size` bytes
+    /// that lives as long.
+    unsafe fn init_im(
+        im: *mut bindings::bpf_tramp_image,
+        start: *mut kernel::ffi::c_void,
+        size: u32,
+        purpose: &Purpose<'_>,
+    ) -> Result {
+        // SAFETY: By the caller's promise. All fields may be zero.
+        let im_ref = unsafe {
+            im.write_bytes(0, 1);
+            &mut *im
+        };
+        im_ref.image = start;
+        im_ref.size = size.try_into()?;
+        im_ref.call_orig = purpose.call_orig;
+        // SAFETY: The list head is initialised in place and stays there.
+        unsafe { bindings::INIT_LIST_HEAD(&mut im_ref.ksym.lnode) };
+        im_ref.ksym.start = start.expose_provenance();
+        im_ref.ksym.end = start.expose_provenance().saturating_add(size as usize);
+        let name = &mut im_ref.ksym.name;
+        // One byte stays 0, for the end of the string; a longer name is cut.
+        if let Some((_, text)) = name.split_last_mut() {
+            let _ = Formatter::new(text)
+                .write_fmt(fmt!("bpf_trampoline_rust_fsession_{}", purpose.target));
+        }
+        // SAFETY: `pcref` is zeroed and stays in place; `release()` fits it.
+        to_result(unsafe {
+            bindings::percpu_ref_init(
+                &mut im_ref.pcref,
+                Some(Self::release),
+                0,
+                bindings::GFP_KERNEL,
+            )
+        })?;
+        // SAFETY: There is no text without `Symbols`, so the call is bound; the rest as above.
+        unsafe { bindings::rf_bpf_image_ksym_add(&mut im_ref.ksym) };
+        Ok(())
+    }
+
+    /// Address of the code.
+    pub(crate) fn addr(&self) -> u64 {
+        self.text.addr()
+    }
+
+    /// Address of the `struct bpf_tramp_image`, which the code passes to the kernel.
+    pub(crate) fn im_addr(&self) -> u64 {
+        to_u64(self.im.get().expose_provenance())
+    }
+
+    /// The memory of the code.
+    pub(crate) fn text(&self) -> &ExecText {
+        &self.text
+    }
+
+    /// Patches all calls of the program at address `prog` out.
+    fn skip(&self, prog: u64) {
+        self.skips.lock().retain(|skip| {
+            if skip.prog != prog {
+                return true;
+            }
+            if let Err(e) = self.text.patch_jump(skip.nop, skip.target) {
+                pr_err!("cannot patch a program out of an image: {e:?}\n");
+            }
+            false
+        });
+    }
+
+    /// Lets go of an image that no entry leads to any more. It is freed when no task is in it.
+    ///
+    /// Tasks may be in four places, and each is waited for, as the kernel does it for its own:
+    /// in the first instructions or in a program of an image that does not call the function
+    /// (tasks RCU, and tasks-trace RCU for sleepable programs); in the function or a program of
+    /// one that does (`pcref`, which the image's code counts); in the last instructions (tasks
+    /// RCU again).
+    ///
+    /// # Safety
+    ///
+    /// No direct call may lead to the image, now and later.
+    pub(super) unsafe fn retire(image: Arc<Self>) {
+        // SAFETY: Reading a flag that does not change.
+        let call_orig = unsafe { (*image.im.get()).call_orig };
+        // The reference is taken back by `free()`.
+        let im = image.im.get();
+        let _ = Arc::into_raw(image);
+        // SAFETY: `im` lives as long as the reference; nothing else uses its RCU head.
+        unsafe {
+            let rcu = &raw mut (*im).__bindgen_anon_1.rcu;
+            if call_orig {
+                bindings::rf_call_rcu_tasks(rcu, Some(Self::after_entry));
+            } else {
+                bindings::rf_call_rcu_tasks_trace(rcu, Some(Self::after_entry));
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `rcu` must be that of an image in `retire()`'s care.
+    unsafe extern "C" fn after_entry(rcu: *mut bindings::callback_head) {
+        // SAFETY: By the caller's promise; the head lies in the union of `bpf_tramp_image`.
+        unsafe {
+            let im = Self::im_of_rcu(rcu);
+            if (*im).call_orig {
+                bindings::percpu_ref_kill_and_confirm(&raw mut (*im).pcref, None);
+            } else {
+                bindings::rf_call_rcu_tasks(rcu, Some(Self::after_exit));
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `pcref` must be that of an image whose `after_entry()` has run.
+    unsafe extern "C" fn release(pcref: *mut bindings::percpu_ref) {
+        // SAFETY: By the caller's promise.
+        unsafe {
+            let im = container_of!(pcref, bindings::bpf_tramp_image, pcref);
+            let rcu = &raw mut (*im).__bindgen_anon_1.rcu;
+            bindings::rf_call_rcu_tasks(rcu, Some(Self::after_exit));
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `after_entry()`.
+    unsafe extern "C" fn after_exit(rcu: *mut bindings::callback_head) {
+        // SAFETY: By the caller's promise. The head has done its service, so that the union can
+        // hold the work; freeing may sleep, which a callback may not.
+        unsafe {
+            let im = Self::im_of_rcu(rcu);
+            let work = &raw mut (*im).__bindgen_anon_1.work;
+            bindings::rf_init_work(work, Some(Self::free));
+            let image = container_of!(Opaque::cast_from(im), Self, im);
+            (*image).queue.enqueue(work);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `work` must be that of an image whose `after_exit()` has run.
+    unsafe extern "C" fn free(work: *mut bindings::work_struct) {
+        // SAFETY: By the caller's promise, and `retire()` left its reference.
+        let image = unsafe {
+            let im = Self::im_of_rcu(work.cast());
+            Arc::from_raw(container_of!(Opaque::cast_from(im), Self, im))
+        };
+        image.images.remove(&image);
+    }
+
+    /// # Safety
+    ///
+    /// `rcu` must point at the union in a `struct bpf_tramp_image`.
+    unsafe fn im_of_rcu(rcu: *mut bindings::callback_head) -> *mut bindings::bpf_tramp_image {
+        let anon: *mut bindings::bpf_tramp_image__bindgen_ty_1 = rcu.cast();
+        // SAFETY: By the caller's promise.
+        unsafe { container_of!(anon, bindings::bpf_tramp_image, __bindgen_anon_1) }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for TrampImage {
+    fn drop(self: Pin<&mut Self>) {
+        let im = self.im.get();
+        // SAFETY: The call is bound, as in `init_im()`. By the type invariants, `ksym` is listed, `pcref` is live and no task is in the
+        // text. Readers of the list may look at `ksym` for an RCU grace period more.
+        unsafe {
+            bindings::rf_bpf_image_ksym_del(&raw mut (*im).ksym);
+            bindings::synchronize_rcu();
+            bindings::percpu_ref_exit(&raw mut (*im).pcref);
+        }
+    }
+}
+
+/// An image that no entry leads to yet, and that may therefore still be written.
+///
+/// Dropped as such, it is withdrawn.
+pub(crate) struct FreshImage(ManuallyDrop<Arc<TrampImage>>);
+
+impl FreshImage {
+    /// Makes an image of `text`, named in kallsyms and listed in `images`. No task can be in it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(
+        text: ExecText,
+        purpose: &Purpose<'_>,
+        images: &Arc<Images>,
+        queue: &Arc<OwnedQueue>,
+        module: ModuleRef,
+    ) -> Result<Self> {
+        let start = text.as_ptr();
+        let size = text.size();
+        // INVARIANT: `init_im()` does what the invariant asks for.
+        let image = Arc::pin_init(
+            try_pin_init!(TrampImage {
+                skips <- new_mutex!(KVec::new()),
+                images: images.clone(),
+                queue: queue.clone(),
+                text,
+                _module: module,
+                im <- Opaque::try_ffi_init(|im| {
+                    // SAFETY: `im` is the field, to be initialised, at its final place.
+                    unsafe { TrampImage::init_im(im, start, size, purpose) }
+                }),
+            }),
+            GFP_KERNEL,
+        )?;
+        images.insert(&image)?;
+        Ok(Self(ManuallyDrop::new(image)))
+    }
+
+    /// Fills the image. `fp` is where the frame pointer is set up and taken down, in bytes from
+    /// the start.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ExecText::write()`].
+    pub(crate) fn fill(
+        &mut self,
+        code: &mut [u8],
+        skips: KVec<SkipRecord>,
+        fp: (u32, u32),
+    ) -> Result {
+        self.text.write(code)?;
+        *self.skips.lock() = skips;
+        let im = self.im();
+        // SAFETY: By the type invariant `im` is initialised; readers of the two fields look at
+        // them when they find the text in a stack trace, where no task can be yet.
+        unsafe {
+            (*im).ksym.fp_start = fp.0;
+            (*im).ksym.fp_end = fp.1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn im(&mut self) -> *mut bindings::bpf_tramp_image {
+        self.0.im.get()
+    }
+
+    /// Gives the image to whoever lets tasks enter it.
+    pub(super) fn publish(self) -> Arc<TrampImage> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not used after this, nor dropped.
+        unsafe { ManuallyDrop::take(&mut this.0) }
+    }
+}
+
+impl Deref for FreshImage {
+    type Target = TrampImage;
+
+    fn deref(&self) -> &TrampImage {
+        &self.0
+    }
+}
+
+impl Drop for FreshImage {
+    fn drop(&mut self) {
+        // SAFETY: `self.0` is not used after this.
+        let image = unsafe { ManuallyDrop::take(&mut self.0) };
+        image.images.remove(&image);
+    }
+}
