@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/rust_fsession`: what user space sees of the attach path.
+
+use crate::{
+    attach::Trampoline,
+    compare::{
+        Bench,
+        Case, //
+    },
+    kapi::{
+        bpf_prog::BpfProg,
+        capability,
+        miscdevice::DeviceWithContext, //
+    },
+    platform::Platform,
+    uapi, //
+};
+use kernel::{
+    fs::{
+        File,
+        Kiocb, //
+    },
+    iov::IovIterDest,
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+};
+
+/// An open descriptor: one trampoline, and a bench for comparing builders once it was asked for.
+#[pin_data]
+pub(crate) struct Descriptor {
+    platform: Arc<Platform>,
+    trampoline: Pin<KBox<Trampoline>>,
+    #[pin]
+    bench: Mutex<Option<Bench>>,
+}
+
+impl Descriptor {
+    /// The device's name.
+    pub(crate) const OPTIONS: MiscDeviceOptions = MiscDeviceOptions {
+        name: c"rust_fsession",
+    };
+
+    fn add(&self, arg: uapi::Add) -> Result {
+        if arg.flags != 0 {
+            return Err(EINVAL);
+        }
+        self.trampoline
+            .add(BpfProg::from_fd(arg.prog_fd)?, arg.bpf_cookie)
+    }
+
+    fn remove(&self, arg: uapi::Remove) -> Result {
+        if arg.flags != 0 {
+            return Err(EINVAL);
+        }
+        self.trampoline.remove(&BpfProg::from_fd(arg.prog_fd)?)
+    }
+}
+
+/// Comparing builders.
+impl Descriptor {
+    fn compare(&self, raw: &mut uapi::Case) -> Result {
+        if raw.nr_progs > uapi::CASE_MAX_PROGS {
+            return Err(EINVAL);
+        }
+        let mut progs = KVec::new();
+        let from = UserPtr::from_addr(usize::try_from(raw.progs)?);
+        let len = size_of::<uapi::CaseProg>() * usize::try_from(raw.nr_progs)?;
+        let mut reader = UserSlice::new(from, len).reader();
+        for _ in 0..raw.nr_progs {
+            progs.push(reader.read::<uapi::CaseProg>()?, GFP_KERNEL)?;
+        }
+
+        let mut bench = self.bench.lock();
+        let bench = match &mut *bench {
+            Some(bench) => bench,
+            none => none.insert(Bench::new(self.platform.clone())?),
+        };
+        let case = Case::new(raw, &progs, bench, &self.platform)?;
+        let outcome = bench.run(&case)?;
+
+        write_image(raw.rust_image, &outcome.rust_code)?;
+        write_image(raw.c_image, &outcome.c_code)?;
+        raw.rust_size = outcome.rust_measured;
+        raw.rust_ret = outcome.rust_built;
+        raw.c_size = outcome.c_measured;
+        raw.c_ret = outcome.c_built;
+        raw.verdict = outcome.verdict.to_uapi();
+        raw.differs_at = outcome.differs_at.map_or(Ok(-1), i32::try_from)?;
+        Ok(())
+    }
+}
+
+/// Gives user space an image, if it wants one.
+fn write_image(to: u64, code: &[u8]) -> Result {
+    if to == 0 {
+        return Ok(());
+    }
+    let to = UserPtr::from_addr(usize::try_from(to)?);
+    UserSlice::new(to, code.len()).writer().write_slice(code)
+}
+
+impl DeviceWithContext for Descriptor {
+    type Context = Arc<Platform>;
+
+    fn open_with(platform: &Arc<Platform>, _file: &File) -> Result<Pin<KBox<Self>>> {
+        if !capability::may_trace() {
+            return Err(EPERM);
+        }
+        let trampoline = Trampoline::new(platform.clone())?;
+        KBox::pin_init(
+            pin_init!(Self {
+                platform: platform.clone(),
+                trampoline,
+                bench <- new_mutex!(None),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+#[vtable]
+impl MiscDevice for Descriptor {
+    type Ptr = Pin<KBox<Self>>;
+
+    fn open(_file: &File, _misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
+        // Descriptors are opened by `open_with()`.
+        Err(ENODEV)
+    }
+
+    fn ioctl(me: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        let arg = UserPtr::from_addr(arg);
+        match cmd {
+            uapi::IOC_ADD => {
+                let user = UserSlice::new(arg, size_of::<uapi::Add>());
+                me.add(user.reader().read()?)?;
+            }
+            uapi::IOC_REMOVE => {
+                let user = UserSlice::new(arg, size_of::<uapi::Remove>());
+                me.remove(user.reader().read()?)?;
+            }
+            uapi::IOC_INFO => {
+                let user = UserSlice::new(arg, size_of::<uapi::Info>());
+                user.writer().write(&me.trampoline.info())?;
+            }
+            uapi::IOC_COMPARE => {
+                let user = UserSlice::new(arg, size_of::<uapi::Case>());
+                let (mut reader, mut writer) = user.reader_writer();
+                let mut case = reader.read()?;
+                me.compare(&mut case)?;
+                writer.write(&case)?;
+            }
+            _ => return Err(ENOTTY),
+        }
+        Ok(0)
+    }
+
+    fn read_iter(mut kiocb: Kiocb<'_, Self::Ptr>, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        let code = kiocb.file().trampoline.code()?;
+        iov.simple_read_from_buffer(kiocb.ki_pos_mut(), &code)
+    }
+}
