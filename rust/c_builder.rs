@@ -8,10 +8,7 @@ use super::{
     bindings,
     bpf_prog::Prog,
     func_model::FuncModel,
-    symbols::{
-        to_u64,
-        Symbols, //
-    },
+    symbols::Symbols,
     tramp_image::{
         FreshImage,
         SkipRecord, //
@@ -61,6 +58,13 @@ pub(crate) struct Reference {
 
 /// Bytes that the C builder counts behind the code (`BPF_INSN_SAFETY`).
 const INSN_SAFETY: usize = 64;
+
+impl Reference {
+    /// Bytes of code in an image of `size` bytes.
+    pub(super) fn code_len(size: usize) -> usize {
+        size.saturating_sub(INSN_SAFETY)
+    }
+}
 
 /// The C builder, told what to build.
 ///
@@ -155,14 +159,16 @@ impl<'a> CBuilder<'a> {
         let size = to_size(ret)?;
         skips.truncate(usize::try_from(nr_skips)?);
 
+        let mut records = KVec::with_capacity(skips.len(), GFP_KERNEL)?;
+        for skip in &skips {
+            records.push(SkipRecord::from(skip), GFP_KERNEL)?;
+        }
         let mut code = KVec::new();
-        image
-            .text()
-            .read(size.saturating_sub(INSN_SAFETY), &mut code)?;
+        image.text().read(Reference::code_len(size), &mut code)?;
         Ok(Reference {
             size,
             code,
-            skips: skip_records(&skips)?,
+            skips: records,
             fp,
         })
     }
@@ -171,19 +177,6 @@ impl<'a> CBuilder<'a> {
 fn to_size(ret: c_int) -> Result<usize> {
     to_result(ret.min(0))?;
     Ok(usize::try_from(ret)?)
-}
-
-fn skip_records(skips: &[bindings::bpf_tramp_skip]) -> Result<KVec<SkipRecord>> {
-    let mut records = KVec::with_capacity(skips.len(), GFP_KERNEL)?;
-    for skip in skips {
-        let record = SkipRecord {
-            prog: to_u64(skip.prog.expose_provenance()),
-            nop: to_u64(skip.nop.expose_provenance()),
-            target: to_u64(skip.target.expose_provenance()),
-        };
-        records.push(record, GFP_KERNEL)?;
-    }
-    Ok(records)
 }
 
 /// The programs as the C builder takes them: three lists of nodes, each with a link to its program.

@@ -4,6 +4,7 @@
  * inline ones. No logic lives here.
  */
 #include <linux/kallsyms.h>
+#include <linux/module.h>
 #include <linux/rcupdate_trace.h>
 #include <linux/static_call.h>
 #include <linux/workqueue.h>
@@ -62,6 +63,14 @@ int rf_x86_call_depth_emit_accounting(u8 **pprog, void *func, void *ip)
 }
 #endif
 
+#ifndef BTF_FMODEL_ARENA_ARG
+u64 rf_bpf_tramp_arena_base(const struct btf_func_model *m, struct bpf_tramp_nodes *tnodes,
+			    u32 flags)
+{
+	return 0;
+}
+#endif
+
 void rf_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func)
 {
 	call_rcu_tasks(head, func);
@@ -72,6 +81,11 @@ void rf_rcu_barrier_tasks(void)
 	rcu_barrier_tasks();
 }
 
+void rf_synchronize_rcu_tasks(void)
+{
+	synchronize_rcu_tasks();
+}
+
 void rf_call_rcu_tasks_trace(struct rcu_head *head, rcu_callback_t func)
 {
 	call_rcu_tasks_trace(head, func);
@@ -80,6 +94,18 @@ void rf_call_rcu_tasks_trace(struct rcu_head *head, rcu_callback_t func)
 void rf_rcu_barrier_tasks_trace(void)
 {
 	rcu_barrier_tasks_trace();
+}
+
+void notrace rf_redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *op,
+			 struct ftrace_regs *fregs)
+{
+	if (!within_module(parent_ip, THIS_MODULE))
+		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)op->private);
+}
+
+struct bpf_prog *rf_verified_prog(const struct bpf_verifier_env *env)
+{
+	return env->prog;
 }
 
 void rf_init_work(struct work_struct *work, work_func_t func)

@@ -8,6 +8,7 @@
 
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
+#include <linux/ftrace.h>
 #include <linux/workqueue.h>
 #include <asm/alternative.h>
 #include <asm/ibt.h>
@@ -39,10 +40,21 @@ bool rf_is_endbr(u32 *val);
 int rf_x86_call_depth_emit_accounting(u8 **pprog, void *func, void *ip);
 #endif
 
+#ifndef BTF_FMODEL_ARENA_ARG
+u64 rf_bpf_tramp_arena_base(const struct btf_func_model *m, struct bpf_tramp_nodes *tnodes,
+			    u32 flags);
+#endif
+
 void rf_call_rcu_tasks(struct rcu_head *head, rcu_callback_t func);
 void rf_rcu_barrier_tasks(void);
+void rf_synchronize_rcu_tasks(void);
 void rf_call_rcu_tasks_trace(struct rcu_head *head, rcu_callback_t func);
 void rf_rcu_barrier_tasks_trace(void);
+/* ftrace callback: goes on in the function at op->private, unless this module is the caller. */
+void rf_redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *op,
+		 struct ftrace_regs *fregs);
+/* The program that is being verified. */
+struct bpf_prog *rf_verified_prog(const struct bpf_verifier_env *env);
 void rf_init_work(struct work_struct *work, work_func_t func);
 
 #endif /* _RUST_FSESSION_HELPERS_H */

@@ -6,15 +6,19 @@
 //! nothing of the rest of the module.
 
 mod bindings;
+mod redirect;
 
 pub(crate) mod abi;
 pub(crate) mod bpf_prog;
 pub(crate) mod bpf_target;
+pub(crate) mod build_call;
 pub(crate) mod c_builder;
 pub(crate) mod capability;
+pub(crate) mod entry_points;
 pub(crate) mod errno;
 pub(crate) mod fake_prog;
 pub(crate) mod features;
+pub(crate) mod fixup_call;
 pub(crate) mod ftrace;
 pub(crate) mod func_model;
 pub(crate) mod miscdevice;

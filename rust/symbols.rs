@@ -30,6 +30,18 @@ pub(crate) struct Symbols {
     pub(crate) tramp_exit: u64,
     /// Address of the variable `x86_return_thunk`, 0 in a kernel without return thunks.
     pub(super) return_thunk: u64,
+    /// Address of `bpf_session_is_return()`.
+    pub(crate) session_is_return: u64,
+    /// Address of `bpf_session_cookie()`.
+    pub(crate) session_cookie: u64,
+    /// Address of `__bpf_call_base()`, from which the kernel counts calls of kfuncs.
+    pub(super) call_base: usize,
+    /// Address of `arch_bpf_trampoline_size()`.
+    pub(super) measure_entry: usize,
+    /// Address of `arch_prepare_bpf_trampoline()`.
+    pub(super) build_entry: usize,
+    /// Address of `bpf_fixup_kfunc_call()`.
+    pub(super) fixup_entry: usize,
 }
 
 impl Symbols {
@@ -62,22 +74,26 @@ impl Symbols {
                 0
             })
         };
-        let tramp_enter = address(c"__bpf_tramp_enter");
-        let tramp_exit = address(c"__bpf_tramp_exit");
-        let return_thunk = if cfg!(CONFIG_MITIGATION_RETHUNK) {
-            address(c"x86_return_thunk")
-        } else {
-            0
+        // INVARIANT: Where something is missing, this goes no further.
+        let symbols = Self {
+            tramp_enter: to_u64(address(c"__bpf_tramp_enter")),
+            tramp_exit: to_u64(address(c"__bpf_tramp_exit")),
+            return_thunk: if cfg!(CONFIG_MITIGATION_RETHUNK) {
+                to_u64(address(c"x86_return_thunk"))
+            } else {
+                0
+            },
+            session_is_return: to_u64(address(c"bpf_session_is_return")),
+            session_cookie: to_u64(address(c"bpf_session_cookie")),
+            call_base: address(c"__bpf_call_base"),
+            measure_entry: address(c"arch_bpf_trampoline_size"),
+            build_entry: address(c"arch_prepare_bpf_trampoline"),
+            fixup_entry: address(c"bpf_fixup_kfunc_call"),
         };
         if missing != 0 {
             return Err(unsupported());
         }
-        // INVARIANT: Every entry of the table was found and bound.
-        Ok(Self {
-            tramp_enter: to_u64(tramp_enter),
-            tramp_exit: to_u64(tramp_exit),
-            return_thunk: to_u64(return_thunk),
-        })
+        Ok(symbols)
     }
 }
 

@@ -15,7 +15,8 @@ use super::{
 use core::{
     fmt::Write,
     mem::ManuallyDrop,
-    ops::Deref, //
+    ops::Deref,
+    ptr, //
 };
 use kernel::{
     container_of,
@@ -39,6 +40,26 @@ pub(crate) struct SkipRecord {
     pub(crate) nop: u64,
     /// Address right behind the call.
     pub(crate) target: u64,
+}
+
+impl From<&bindings::bpf_tramp_skip> for SkipRecord {
+    fn from(skip: &bindings::bpf_tramp_skip) -> Self {
+        Self {
+            prog: to_u64(skip.prog.expose_provenance()),
+            nop: to_u64(skip.nop.expose_provenance()),
+            target: to_u64(skip.target.expose_provenance()),
+        }
+    }
+}
+
+impl From<&SkipRecord> for bindings::bpf_tramp_skip {
+    fn from(skip: &SkipRecord) -> Self {
+        Self {
+            prog: ptr::with_exposed_provenance_mut(skip.prog as usize),
+            nop: ptr::with_exposed_provenance_mut(skip.nop as usize),
+            target: ptr::with_exposed_provenance_mut(skip.target as usize),
+        }
+    }
 }
 
 /// What an image is made for.

@@ -35,6 +35,10 @@ CALL(int, bpf_arch_text_poke,
      (void *ip, enum bpf_text_poke_type old_t, enum bpf_text_poke_type new_t,
       void *old_addr, void *new_addr),
      (ip, old_t, new_t, old_addr, new_addr))
+CALL(int, bpf_fixup_kfunc_call,
+     (struct bpf_verifier_env *env, struct bpf_insn *insn, struct bpf_insn *insn_buf,
+      int insn_idx, int *cnt),
+     (env, insn, insn_buf, insn_idx, cnt))
 CALL(int, bpf_check_attach_target,
      (struct bpf_verifier_log *log, const struct bpf_prog *prog,
       const struct bpf_prog *tgt_prog, u32 btf_id,
@@ -55,6 +59,11 @@ CALL(void, bpf_jit_uncharge_modmem,
 CALL(bool, bpf_jit_supports_fsession,
      (void),
      ())
+#ifdef BTF_FMODEL_ARENA_ARG
+CALL(u64, bpf_tramp_arena_base,
+     (const struct btf_func_model *m, struct bpf_tramp_nodes *tnodes, u32 flags),
+     (m, tnodes, flags))
+#endif
 CALL(bpf_trampoline_enter_t, bpf_trampoline_enter,
      (const struct bpf_prog *prog),
      (prog))

@@ -85,6 +85,17 @@ impl<'a> Sides<'a> {
         }
     }
 
+    /// The bytes of code.
+    pub(crate) fn code(&self) -> &'a [u8] {
+        self.code
+    }
+
+    /// Takes over the records of another image, for one that has none.
+    pub(crate) fn take_records_of(&mut self, other: &Sides<'a>) {
+        self.skips = other.skips;
+        self.fp = other.fp;
+    }
+
     /// Finds the first difference.
     pub(crate) fn judge(&self, other: &Self) -> core::result::Result<(), Difference> {
         let mut bytes = self.code.iter().zip(other.code);

@@ -13,7 +13,9 @@
 
 mod attach;
 mod compare;
+mod debugfs;
 mod device;
+mod hooks;
 mod judge;
 #[path = "../rust/mod.rs"]
 mod kapi;
@@ -38,6 +40,8 @@ module! {
 #[pin_data]
 struct RustFsession {
     #[pin]
+    debugfs: debugfs::Files,
+    #[pin]
     device: kapi::miscdevice::OwnedMiscDevice<device::Descriptor>,
 }
 
@@ -45,7 +49,9 @@ impl kernel::InPlaceModule for RustFsession {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let platform = platform::Platform::new(module)?;
+            let hooks = hooks::Hooks::new(platform.clone())?;
             Ok(try_pin_init!(Self {
+                debugfs <- debugfs::Files::new(hooks),
                 device <- kapi::miscdevice::OwnedMiscDevice::register(
                     device::Descriptor::OPTIONS,
                     platform,

@@ -73,3 +73,132 @@ impl FuncMeta {
             | (u64::from(self.is_return) << Self::IS_RETURN_SHIFT)
     }
 }
+
+/// A kfunc that a session may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionKfunc {
+    /// `bool bpf_session_is_return(void *ctx)`: whether the program runs at return.
+    IsReturn,
+    /// `u64 *bpf_session_cookie(void *ctx)`: the program's session cookie.
+    Cookie,
+}
+
+impl SessionKfunc {
+    /// The instructions that take the place of a call in a session (`BPF_TRACE_FSESSION` and
+    /// `BPF_TRACE_FSESSION_MULTI`): `ctx` is in r1, the result goes to r0.
+    ///
+    /// Sessions of kprobes and uprobes have no metadata word; theirs stay calls.
+    ///
+    /// Answers to `bpf_fixup_kfunc_call()` of `kernel/bpf/verifier.c`.
+    pub const fn inlined(self) -> &'static [Insn] {
+        match self {
+            Self::IsReturn => IS_RETURN,
+            Self::Cookie => COOKIE,
+        }
+    }
+}
+
+/// `r0 = ctx[-1] >> IS_RETURN_SHIFT & 1`
+const IS_RETURN: &[Insn] = &[
+    Insn::load(R0, R1, -8),
+    Insn::alu_imm(Alu::Rsh, R0, 63),
+    Insn::alu_imm(Alu::And, R0, 1),
+];
+
+/// `r0 = &ctx[-(ctx[-1] >> COOKIE_INDEX_SHIFT & 0xff)]`, as `-(index * 8 - ctx)`
+const COOKIE: &[Insn] = &[
+    Insn::load(R0, R1, -8),
+    Insn::alu_imm(Alu::Rsh, R0, 8),
+    Insn::alu_imm(Alu::And, R0, 0xff),
+    Insn::alu_imm(Alu::Lsh, R0, 3),
+    Insn::alu_reg(Alu::Sub, R0, R1),
+    Insn::alu_imm(Alu::Neg, R0, 0),
+];
+
+const R0: u8 = 0;
+const R1: u8 = 1;
+
+/// Operations of 64-bit arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alu {
+    Sub,
+    And,
+    Lsh,
+    Rsh,
+    Neg,
+}
+
+impl Alu {
+    /// `BPF_OP` of the instruction's code.
+    const fn bits(self) -> u8 {
+        match self {
+            Self::Sub => 0x10,
+            Self::And => 0x50,
+            Self::Lsh => 0x60,
+            Self::Rsh => 0x70,
+            Self::Neg => 0x80,
+        }
+    }
+}
+
+/// A BPF instruction (`struct bpf_insn`).
+///
+/// C header: [`include/uapi/linux/bpf.h`](srctree/include/uapi/linux/bpf.h)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Insn {
+    code: u8,
+    dst: u8,
+    src: u8,
+    off: i16,
+    imm: i32,
+}
+
+impl Insn {
+    /// `BPF_LDX | BPF_MEM | BPF_DW`
+    const LOAD: u8 = 0x79;
+    /// `BPF_ALU64 | BPF_K`
+    const ALU_IMM: u8 = 0x07;
+    /// `BPF_ALU64 | BPF_X`
+    const ALU_REG: u8 = 0x0f;
+
+    /// `dst = *(u64 *)(src + off)`
+    const fn load(dst: u8, src: u8, off: i16) -> Self {
+        Self {
+            code: Self::LOAD,
+            dst,
+            src,
+            off,
+            imm: 0,
+        }
+    }
+
+    /// `dst = dst alu imm`
+    const fn alu_imm(alu: Alu, dst: u8, imm: i32) -> Self {
+        Self {
+            code: Self::ALU_IMM | alu.bits(),
+            dst,
+            src: 0,
+            off: 0,
+            imm,
+        }
+    }
+
+    /// `dst = dst alu src`
+    const fn alu_reg(alu: Alu, dst: u8, src: u8) -> Self {
+        Self {
+            code: Self::ALU_REG | alu.bits(),
+            dst,
+            src,
+            off: 0,
+            imm: 0,
+        }
+    }
+
+    /// The instruction as it lies in memory.
+    pub const fn to_bytes(self) -> [u8; 8] {
+        let [off_low, off_high] = self.off.to_le_bytes();
+        let [a, b, c, d] = self.imm.to_le_bytes();
+        let regs = self.dst | self.src << 4;
+        [self.code, regs, off_low, off_high, a, b, c, d]
+    }
+}
