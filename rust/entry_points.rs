@@ -58,10 +58,11 @@ struct Answering(KBox<dyn EntryPoints>);
 ///
 /// # Invariants
 ///
-/// `ACTIVE` is the address of `answering` for as long as a caller can be inside.
+/// `ACTIVE` is the address of `_answering` for as long as a caller can be inside.
 pub(crate) struct Installed {
     redirects: KVec<Redirect>,
-    answering: KBox<Answering>,
+    // The callers find it by its address.
+    _answering: KBox<Answering>,
 }
 
 impl Installed {
@@ -79,7 +80,7 @@ impl Installed {
         // INVARIANT: Set just now, and taken back when `installed` is dropped.
         let mut installed = Self {
             redirects: KVec::new(),
-            answering,
+            _answering: answering,
         };
         let replacements: [(usize, *mut c_void); 3] = [
             (bound.measure_entry, measure as *mut c_void),
@@ -107,7 +108,6 @@ impl Drop for Installed {
         // And another behind the count, before it is back in its caller.
         wait_for_preempted();
         ACTIVE.store(0, Relaxed);
-        let _ = &self.answering;
     }
 }
 

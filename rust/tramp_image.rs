@@ -28,6 +28,10 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     types::Opaque, //
 };
 
@@ -90,6 +94,20 @@ impl Images {
 
     fn remove(&self, image: &Arc<TrampImage>) {
         self.live.lock().retain(|other| !Arc::ptr_eq(other, image));
+    }
+
+    /// Waits until all images are freed, but not longer than tasks need that run: one may sleep in
+    /// the traced function for as long as it likes.
+    pub(crate) fn wait_for_running_tasks(&self) {
+        const STEP_MS: i64 = 10;
+        const MOST_MS: i64 = 2000;
+
+        for _ in 0..MOST_MS / STEP_MS {
+            if self.live.lock().is_empty() {
+                return;
+            }
+            fsleep(Delta::from_millis(STEP_MS));
+        }
     }
 
     /// Patches the program at address `prog` out of every image: no task enters it from now on.

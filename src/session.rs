@@ -198,7 +198,7 @@ impl Insn {
     pub const fn to_bytes(self) -> [u8; 8] {
         let [off_low, off_high] = self.off.to_le_bytes();
         let [a, b, c, d] = self.imm.to_le_bytes();
-        let regs = self.dst | self.src << 4;
+        let regs = self.dst | (self.src << 4);
         [self.code, regs, off_low, off_high, a, b, c, d]
     }
 }

@@ -144,6 +144,10 @@ impl PinnedDrop for Trampoline {
             self.images.skip(attached.prog.addr());
         }
         state.programs.clear();
+        drop(state);
+        // Each image keeps the module loaded. Who closes the descriptor and removes the module
+        // next should not find it in use for no visible reason.
+        self.images.wait_for_running_tasks();
     }
 }
 
