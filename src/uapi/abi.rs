@@ -202,5 +202,5 @@ const IOC_TYPE: u32 = 0xbf;
 const fn ioc(direction: u32, nr: u32, size: usize) -> u32 {
     // The size field has 14 bits.
     assert!(size < 1 << 14);
-    direction << 30 | (size as u32) << 16 | IOC_TYPE << 8 | nr
+    (direction << 30) | ((size as u32) << 16) | (IOC_TYPE << 8) | nr
 }
