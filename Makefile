@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door: Kbuild says how the module is built, scripts/ do the rest.
+
+targets := modules modules_install run test vmtest hosttest lint fmt shell \
+	rust-analyzer update clean distclean
+
+.PHONY: help $(targets)
+.NOTPARALLEL:
+
+$(targets):
+	@$(CURDIR)/scripts/main.sh $@
+
+help:
+	@sed -n 's/^#[|] \?//p' $(CURDIR)/Makefile
+
+#| Targets
+#|   run              boot a VM and show a session on a Rust-built trampoline
+#|   test             everything that must hold: lint, hosttest and vmtest
+#|   vmtest           the selftests, in a VM
+#|   hosttest         tests of the parts that need no kernel
+#|   lint             rustfmt, shellcheck, clippy, a build with W=1
+#|   shell            a shell in the VM, with the module loaded
+#|
+#|   modules          build rust_fsession.ko (default)
+#|   modules_install  install it on this machine, or into INSTALL_MOD_PATH=
+#|   rust-analyzer    write rust-project.json for an editor
+#|   fmt              format the Rust sources
+#|   clean            remove what was built in build/
+#|
+#|   update           look for newer Debian kernels, drop unused caches
+#|   distclean        clean, and remove the caches
+#|
+#| The kernel
+#|   KVER=7.3         Debian's newest kernel of that series
+#|                    (default: 7.2; for tests 7.2 and 7.3)
+#|   KDIR=tree        a configured and built kernel tree of your own
+#|
+#| Building, as everywhere in Kbuild
+#|   V=1 W=1 CLIPPY=1 LLVM= CC= RUSTC= KCFLAGS= KRUSTFLAGS= INSTALL_MOD_PATH=
+#|   MO=dir           where the module is built (build/<kernel release>)
+#|
+#| The virtual machine
+#|   T="name..."      only these selftests
+#|   ACCEL=tcg        kvm or tcg (default: kvm if it works)
+#|   CPU=model SMP=2 MEM=1024 CMDLINE="kernel options" TIMEOUT=seconds
+#|
+#| The build root
+#|   XDG_CACHE_HOME   its rust_fsession/ holds build root and kernels (~/.cache)
+#|   MIRROR=          a Debian mirror (http://deb.debian.org/debian)

@@ -1,0 +1,146 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: main.sh TARGET
+#
+# What the Makefile's targets do; `make help` tells them and their variables.
+
+# shellcheck source=scripts/lib.sh
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+# shellcheck source=scripts/buildroot.sh
+. "$top/scripts/buildroot.sh"
+# shellcheck source=scripts/kernel.sh
+. "$top/scripts/kernel.sh"
+# shellcheck source=scripts/tree.sh
+. "$top/scripts/tree.sh"
+# shellcheck source=scripts/vm.sh
+. "$top/scripts/vm.sh"
+# shellcheck source=scripts/test.sh
+. "$top/scripts/test.sh"
+
+counting=
+default=7.2
+# The series that a test run goes through, each once.
+case ${KDIR:+own}${KVER:-} in
+own*)	series=(own) ;;
+?*)	series=("$KVER") ;;
+*)	series=("$default" 7.3) ;;
+esac
+
+finish() {
+	local status=$?
+	# Root, at work for somebody else, leaves nothing of root's behind.
+	if ((EUID == 0)) && [[ -d $top/build ]]; then chown -R --reference="$top" "$top/build"; fi
+	[[ -z $counting ]] || { summary $status && status=0 || status=1; }
+	exit $status
+}
+trap finish EXIT
+
+# All that a VM of the kernel SERIES takes.
+need_vm() {
+	lock
+	need_buildroot
+	need_tree "$1"
+	check_bootable
+	step MODULE "rust_fsession.ko for Linux $release" 12 kbuild modules
+	step USER "programs and BPF objects" 120 build_user
+	need_initramfs
+	unlock
+}
+
+build_user() {
+	in_root make -C selftests VMLINUX_BTF="$tree/vmlinux" OUTPUT="$(module_directory)/user" \
+		CARGO_TARGET_DIR="$base/cargo" V=1
+}
+
+clean() {
+	rm -rf "$top/build" "$top/rust-project.json"
+	# What a build without the Makefile left beside the sources.
+	[[ -z ${KDIR:-} ]] || make -C "$KDIR" M="$top" clean
+}
+
+# Drops the trees that no link names (any more), and what another list of
+# packages made.
+prune() {
+	local one used
+	used=$(realpath "$base"/linux-+([0-9]).+([0-9]))
+	for one in "$base"/linux-*-amd64 "$cache"/????????; do
+		[[ ! -d $one || $one == "$base" || $used == *"$one"* ]] ||
+			step CLEAN "${one##*/}" 1 discard "$one"
+	done
+}
+
+case $1 in
+run)
+	need_vm "${series[0]}"
+	run_vm demo
+	rm -rf "$vm"
+	say "all of it held, on Linux $release, in $SECONDS s"
+	;;
+test)
+	counting=yes
+	lint "${series[0]}"
+	hosttest
+	for one in "${series[@]}"; do vmtest "$one"; done
+	;;
+vmtest)
+	counting=yes
+	for one in "${series[@]}"; do vmtest "$one"; done
+	;;
+lint)
+	counting=yes
+	lint "${series[0]}"
+	;;
+hosttest)
+	counting=yes
+	hosttest
+	;;
+shell)
+	need_vm "${series[0]}"
+	choose_accelerator
+	say "a shell in Linux $release ($accelerator); leave it with 'poweroff -f' or Ctrl-A X"
+	boot "$accelerator" 0 shell -serial mon:stdio || true
+	rm -rf "$vm"
+	;;
+fmt)
+	lock
+	need_buildroot
+	# shellcheck disable=SC2119
+	format
+	;;
+modules)
+	lock
+	need_tree "${series[0]}"
+	kbuild modules
+	say "the module is $(module_directory)/rust_fsession.ko"
+	;;
+modules_install)
+	need_tree "${series[0]}"
+	inside=() # It goes to this machine.
+	kbuild modules_install
+	;;
+rust-analyzer)
+	lock
+	need_tree "${series[0]}"
+	kbuild rust-analyzer
+	"${inside[@]}" "$top/scripts/rust-analyzer.py" "$(module_directory)" "${inside:+$root}" >"$top/rust-project.json.$$"
+	publish "$top/rust-project.json.$$" "$top/rust-project.json"
+	;;
+update)
+	lock
+	need_buildroot
+	for one in "$base"/linux-+([0-9]).+([0-9]); do
+		need_kernel "${one##*/linux-}" update
+	done
+	prune
+	;;
+clean)
+	clean
+	;;
+distclean)
+	clean
+	lock
+	need_root
+	step CLEAN "$cache" 1 discard "$cache"
+	;;
+esac

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Everything that must hold, and the count of what did.
+
+passed=0 failed=0 skipped=0 tested=
+
+# --- Lint gates: each counts as one test -------------------------------------
+
+lint() { # SERIES
+	lock
+	need_buildroot
+	need_tree "$1"
+	gate rustfmt format --check
+	gate shellcheck in_root shellcheck -xa scripts/main.sh scripts/confine.sh \
+		scripts/enter.sh scripts/guest-init .ci/run
+	gate "module, clippy" spotless CLIPPY=1
+	gate "module, W=1" spotless W=1
+	gate "programs, clippy" in_root cargo clippy --locked --manifest-path selftests/Cargo.toml \
+		--workspace --all-targets -- -D warnings
+	unlock
+}
+
+gate() { # NAME COMMAND...
+	if (step LINT "$1" 60 "${@:2}"); then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+	fi
+}
+
+# shellcheck disable=SC2120
+format() { # [--check]
+	local sources
+	mapfile -t sources < <(find "$top/src" "$top/rust" -name '*.rs')
+	in_root rustfmt --edition 2021 "$@" "${sources[@]}" &&
+		in_root cargo fmt --all --manifest-path selftests/Cargo.toml "$@"
+}
+
+# A build from nothing that warns of nothing.
+spotless() { # VARIABLE=VALUE
+	local "$1" output status=0
+	rm -rf "$(module_directory)"
+	output=$(kbuild modules 2>&1) || status=$?
+	printf '%s\n' "$output"
+	((status == 0)) && ! grep -qi 'warning:' <<<"$output"
+}
+
+# --- Tests -------------------------------------------------------------------
+
+hosttest() {
+	local text="host tests of the pure parts" status=0
+	lock
+	need_buildroot
+	(step TEST "$text" 120 in_root cargo test --locked --no-fail-fast \
+		--manifest-path selftests/Cargo.toml -p pure) || status=$?
+	unlock
+	tally $status "$(log_of TEST "$text")" '^test .* \.\.\. ok$' '^test .* \.\.\. FAILED$' '^test .* \.\.\. ignored'
+}
+
+# The runner's own words are KTAP.
+vmtest() { # SERIES
+	local status=0 plan points
+	need_vm "$1"
+	[[ " $tested " != *" $release "* ]] || return 0
+	tested+=" $release"
+	# shellcheck disable=SC2086 # T may name several tests.
+	run_vm test ${T:-} || status=$?
+	plan=$(sed -n '0,/^1\.\./s/^1\.\.//p' "$vm/output")
+	points=$(grep -cE '^(not )?ok ' "$vm/output") || true
+	((points == ${plan:-0})) || { say "$points of ${plan:-no} planned tests answered"; status=1; }
+	tally $status "$vm/output" '^ok (?!.*# SKIP)' '^not ok ' '^ok .*# SKIP'
+	rm -rf "$vm"
+}
+
+# Adds up the lines of FILE. A STATUS that no line accounts for is a failure of
+# its own, and so is a run in which nothing ran. (4 is kselftest's "skipped".)
+tally() { # STATUS FILE PASSED FAILED SKIPPED
+	local good bad none
+	good=$(grep -cP "$3" "$2") || true
+	bad=$(grep -cP "$4" "$2") || true
+	none=$(grep -cP "$5" "$2") || true
+	if ((bad == 0 && (good + none == 0 || ($1 != 0 && $1 != 4)))); then bad=1; fi
+	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + none))
+}
+
+# The last line of a run, also of one that could not go on.
+summary() { # EXIT-STATUS
+	(($1 == 0 || failed > 0)) || failed=1
+	say "done in $SECONDS s"
+	printf '%d passed, %d failed' $passed $failed
+	((skipped == 0)) || printf ', %d skipped' $skipped
+	echo
+	((failed == 0 && passed > 0))
+}

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# A kernel tree to build against, Debian's or the user's own: what it must have,
+# which compilers fit it, and Kbuild.
+
+# Sets `tree`, `release` and `inside` (how to reach the tree's compilers).
+need_tree() { # SERIES
+	if [[ -n ${KDIR:-} ]]; then
+		tree=$(realpath -e "$KDIR" 2>/dev/null) || die "KDIR=$KDIR is not there"
+		check_tree
+		choose_compilers
+	else
+		need_buildroot
+		need_kernel "$1"
+		inside=(in_root)
+	fi
+	release=$(<"$tree/include/config/kernel.release")
+}
+
+check_tree() {
+	local source=$tree needed
+	[[ -f $tree/.config && -f $tree/Makefile ]] ||
+		die "$tree is not a configured kernel tree: KDIR is where its .config and Makefile are"
+	[[ ! -d $tree/source ]] || source=$tree/source
+	for needed in BPF_TRAMP_FSESSION 'struct bpf_tramp_skip'; do
+		grep -qs "$needed" "$source/include/linux/bpf.h" ||
+			die "$tree has no $needed in include/linux/bpf.h: it takes Linux 7.2 or newer"
+	done
+	check_configuration "$tree" "$top/.config.fragment"
+	[[ -f $tree/rust/libkernel.rmeta && -f $tree/include/config/kernel.release && -f $tree/Module.symvers ]] ||
+		die "$tree is not built: run 'make -C $tree' first (a module needs its Rust metadata and Module.symvers)"
+}
+
+# Tells every option that is missing, in one message.
+check_configuration() { # TREE FRAGMENT...
+	local missing
+	missing=$(cat "${@:2}" | grep '^CONFIG_.*=y$' | sort -u | grep -vxFf "$1/.config" | cut -d= -f1 | paste -sd ' ') || true
+	[[ -z $missing ]] ||
+		die "the configuration of $1 lacks $missing; merge .config.fragment into it and rebuild (see README.md)"
+}
+
+# The compilers have to be those of the tree: Rust metadata is good for one
+# rustc only. This machine's come first, the build root's are the other choice.
+choose_compilers() {
+	local rustc cc major
+	rustc=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"/\1/p' "$tree/.config")
+	if grep -qx CONFIG_CC_IS_CLANG=y "$tree/.config"; then
+		cc=clang
+		LLVM=${LLVM:-1}
+	else
+		cc=gcc LLVM=
+	fi
+	major=$(sed -nE "s/^CONFIG_${cc^^}_VERSION=([0-9]+)[0-9]{4}$/\1/p" "$tree/.config")
+	inside=()
+	command -v bindgen >/dev/null &&
+		same_compilers "$("${RUSTC:-rustc}" --version 2>&1)" "$("${CC:-$cc${LLVM#1}}" -dumpversion 2>&1)" &&
+		return
+	say "this machine lacks the tree's $cc $major, ${rustc%% (*} or bindgen, taking the build root's"
+	need_buildroot
+	inside=(in_root)
+	same_compilers "$(<"$root/etc/rustc-version")" "$(<"$root/etc/$cc-version")" ||
+		die "$tree was built with $cc $major and $rustc, which neither this machine nor the" \
+			"build root has: pass RUSTC= and CC= (LLVM=), or rebuild the tree"
+}
+
+same_compilers() { # RUSTC CC
+	[[ $1 == "$rustc" && ${2%%.*} == "$major" ]]
+}
+
+# kbuild GOAL...: runs Kbuild on the checkout, in a directory of the kernel's
+# own, so that builds for several kernels do not meet.
+kbuild() {
+	local flags=(-C "$tree" M="$top" MO="$(module_directory)" --no-print-directory) name
+	local names=(V W C CLIPPY LLVM KCFLAGS KRUSTFLAGS INSTALL_MOD_PATH)
+	if ((${#inside[@]})); then flags+=("-j$(nproc)"); else names+=(CC RUSTC); fi
+	for name in "${names[@]}"; do
+		[[ -z ${!name:-} ]] || flags+=("$name=${!name}")
+	done
+	"${inside[@]}" make "${flags[@]}" "$@"
+}
+
+module_directory() {
+	printf '%s' "${MO:-$top/build/$release${W:+.W$W}${CLIPPY:+.clippy}}"
+}
