@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rooms of the module that need no kernel, built for the host to be tested there.
+
+#[path = "../../../src"]
+mod rooms {
+    pub mod session;
+    pub mod trampoline;
+}
+
+pub use rooms::{session, trampoline};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What holds for every image, over arbitrary requests.
+
+use super::disasm::decode;
+use super::fixture::{program, Case, IP};
+use super::strategy::{cases, sane_cases};
+use crate::trampoline::{build, measure, Error, Flags, Preamble, Program, Skip, PATCH_SIZE};
+use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use proptest::prelude::*;
+
+const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
+
+/// The programs of an image in the order in which it calls them.
+fn in_order(case: &Case) -> impl Iterator<Item = &Program> {
+    case.fentry.iter().chain(&case.fmod_ret).chain(&case.fexit)
+}
+
+/// Everything outside of an image that it may call or jump to.
+fn outside(case: &Case) -> Vec<u64> {
+    let machine = &case.machine;
+    let mut known = vec![machine.tramp_enter.addr, machine.tramp_exit.addr];
+    known.extend(machine.return_thunk);
+    known.extend(in_order(case).flat_map(|p| [p.entry.addr, p.enter.addr, p.exit.addr]));
+    let endbr = if case.target.endbr { 4 } else { 0 };
+    known.push(case.target.addr + endbr + 5);
+    if let Preamble::FineIbt { bhi, .. } = case.target.preamble {
+        known.extend(bhi);
+    }
+    known
+}
+
+/// The end of what a FineIBT preamble checks, inside the poison that follows.
+fn is_failed_check(insn: &Instruction) -> bool {
+    insn.code() == Code::Jne_rel32_64 && insn.len() == 7
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever the request, the address and the buffers: an answer, and nothing outside of them.
+    #[test]
+    fn any_request_gets_an_answer(
+        case in cases(),
+        ip: u64,
+        room in 0..4200_usize,
+        records in 0..40_usize,
+    ) {
+        let mut buf = vec![0xa5; room + 64];
+        let mut skips = vec![Skip { prog: 1, nop: 2, target: 3 }; records + 4];
+        let untouched = skips[0];
+        let built = build(&case.request(), ip, &mut buf[..room], &mut skips[..records]);
+
+        prop_assert!(buf[room..].iter().all(|&byte| byte == 0xa5));
+        prop_assert!(skips[records..].iter().all(|&skip| skip == untouched));
+        match (measure(&case.request(), ip), built) {
+            (Ok(size), Ok(image)) => {
+                prop_assert_eq!(size, image);
+                prop_assert!(usize::from(image.code_len) <= room);
+                prop_assert!(usize::from(image.nr_skips) <= records);
+                prop_assert!(buf[image.code_len.into()..].iter().all(|&byte| byte == 0xa5));
+            }
+            // Only the room can be what the size run does not know of.
+            (Ok(size), Err(error)) => {
+                prop_assert_eq!(error, Error::TooBig);
+                let fits = usize::from(size.code_len) <= room;
+                prop_assert!(!fits || usize::from(size.nr_skips) > records);
+            }
+            (Err(size), Err(error)) => prop_assert!(error == size || error == Error::TooBig),
+            (Err(_), Ok(_)) => prop_assert!(false, "built what cannot be measured"),
+        }
+    }
+
+    /// One byte less than the code is too little, as many as the code are enough.
+    #[test]
+    fn every_byte_is_bounded(case in sane_cases(), cut in any::<prop::sample::Index>()) {
+        let whole = case.build().unwrap();
+        let len = whole.code.len();
+        let mut skips = vec![Skip::default(); whole.skips.len()];
+
+        let mut exact = vec![0; len];
+        prop_assert_eq!(build(&case.request(), IP, &mut exact, &mut skips), Ok(whole.image));
+        prop_assert_eq!(&exact, &whole.code);
+
+        for short in [len - 1, cut.index(len)] {
+            let mut buf = vec![0xa5; len];
+            let built = build(&case.request(), IP, &mut buf[..short], &mut skips);
+            prop_assert_eq!(built, Err(Error::TooBig));
+            prop_assert!(buf[short..].iter().all(|&byte| byte == 0xa5));
+        }
+        if let Some((_, fewer)) = skips.split_last_mut() {
+            let built = build(&case.request(), IP, &mut exact, fewer);
+            prop_assert_eq!(built, Err(Error::TooBig));
+        }
+    }
+
+    /// The size run is the build run.
+    #[test]
+    fn measured_is_built(case in sane_cases()) {
+        let built = case.build().unwrap();
+        prop_assert_eq!(case.measure(), Ok(built.image));
+        prop_assert_eq!(usize::from(built.image.size()), built.code.len() + 64);
+    }
+
+    /// Images are instructions from end to end, and branches lead to one of them or to a known
+    /// place outside.
+    #[test]
+    fn code_reads_back(case in sane_cases()) {
+        let built = case.build().unwrap();
+        let insns = decode(&built.code, IP);
+        let starts: Vec<_> = insns.iter().map(Instruction::ip).collect();
+        let outside = outside(&case);
+
+        for insn in &insns {
+            match insn.flow_control() {
+                FlowControl::ConditionalBranch if is_failed_check(insn) => {
+                    prop_assert_eq!(insn.near_branch_target(), insn.next_ip() + 3);
+                }
+                FlowControl::ConditionalBranch => {
+                    prop_assert!(starts.contains(&insn.near_branch_target()));
+                    prop_assert!(insn.near_branch_target() > insn.ip());
+                }
+                FlowControl::Call | FlowControl::UnconditionalBranch => {
+                    prop_assert!(outside.contains(&insn.near_branch_target()));
+                }
+                FlowControl::IndirectCall => {
+                    prop_assert!(case.flags.contains(Flags::ORIG_STACK | Flags::CALL_ORIG));
+                }
+                FlowControl::Next | FlowControl::Return | FlowControl::Interrupt => {}
+                other => prop_assert!(false, "{other:?} in an image"),
+            }
+        }
+
+        let mut tail: Vec<_> = insns.iter().rev().map(Instruction::mnemonic).collect();
+        if tail[0] == Mnemonic::Int3 {
+            prop_assert!(case.machine.sls && case.machine.return_thunk.is_none());
+            tail.remove(0);
+        }
+        let ends = if case.machine.return_thunk.is_some() { Mnemonic::Jmp } else { Mnemonic::Ret };
+        prop_assert_eq!(tail[0], ends);
+        prop_assert_eq!(tail.iter().filter(|&&m| m == ends).count(), 1);
+    }
+
+    /// The marks of the frame are where it begins and where it has gone.
+    #[test]
+    fn marks_enclose_the_frame(case in sane_cases()) {
+        let built = case.build().unwrap();
+        let insns = decode(&built.code, IP);
+        let ends_at = |mark: u16| {
+            let before = insns.iter().find(|insn| insn.next_ip() == IP + u64::from(mark));
+            before.map(Instruction::mnemonic)
+        };
+        prop_assert_eq!(ends_at(built.image.fp_start), Some(Mnemonic::Mov));
+        prop_assert_eq!(ends_at(built.image.fp_end), Some(Mnemonic::Leave));
+        let start = usize::from(built.image.fp_start);
+        prop_assert_eq!(&built.code[start - 4..start], &[0x55, 0x48, 0x89, 0xe5]);
+    }
+
+    /// A record for each program call in its order, from the nop to behind the exit helper.
+    #[test]
+    fn records_enclose_the_calls(case in sane_cases()) {
+        let built = case.build().unwrap();
+        let insns = decode(&built.code, IP);
+        prop_assert_eq!(built.skips.len(), in_order(&case).count());
+
+        let mut end = 0;
+        for (skip, program) in built.skips.iter().zip(in_order(&case)) {
+            prop_assert_eq!(skip.prog, program.prog);
+            prop_assert!(skip.nop >= end && skip.target > skip.nop);
+            end = skip.target;
+            let nop = usize::from(skip.nop);
+            prop_assert_eq!(&built.code[nop..nop + usize::from(PATCH_SIZE)], &NOP5);
+
+            let within = |insn: &&Instruction| {
+                insn.ip() >= IP + u64::from(skip.nop) && insn.ip() < IP + u64::from(skip.target)
+            };
+            let calls: Vec<_> = insns
+                .iter()
+                .filter(within)
+                .filter(|insn| insn.mnemonic() == Mnemonic::Call)
+                .collect();
+            let targets: Vec<_> = calls.iter().map(|c| c.near_branch_target()).collect();
+            let expected = [program.enter, program.entry, program.exit].map(|callee| callee.addr);
+            prop_assert_eq!(targets, expected);
+            prop_assert_eq!(calls[2].next_ip(), IP + u64::from(skip.target));
+        }
+    }
+
+    /// Nothing is stored outside of the frame, and what is pushed makes up for the rest of it.
+    #[test]
+    fn stores_stay_in_the_frame(case in sane_cases()) {
+        let built = case.build().unwrap();
+        let insns = decode(&built.code, IP);
+        let sub = insns.iter().find(|insn| insn.mnemonic() == Mnemonic::Sub
+            && insn.op0_register() == Register::RSP);
+        let size = sub.unwrap().immediate(1) as i64;
+        prop_assert_eq!(size % 8, 0);
+
+        for insn in &insns {
+            if insn.op0_kind() != OpKind::Memory || insn.mnemonic() == Mnemonic::Nop
+                || insn.segment_prefix() == Register::GS {
+                continue;
+            }
+            prop_assert_eq!(insn.memory_base(), Register::RBP);
+            let at = insn.memory_displacement64() as i64;
+            let bytes = insn.memory_size().size() as i64;
+            prop_assert!(at >= -size && at + bytes <= 0, "{at} of {size}");
+        }
+        let pushes = insns.iter().filter(|insn| insn.mnemonic() == Mnemonic::Push).count();
+        prop_assert_eq!(pushes, 1 + usize::from(case.flags.contains(Flags::TAIL_CALL_CTX)));
+    }
+
+    /// With arguments on the stack the function is called with the stack as its caller aligned it.
+    #[test]
+    fn stack_arguments_are_aligned(
+        case in sane_cases(),
+        words in 7..=12_usize,
+        skip_frame: bool,
+    ) {
+        let mut case = case;
+        case.flags = if skip_frame { Flags::SKIP_FRAME } else { Flags::IP_ARG } | Flags::CALL_ORIG;
+        case.target.model = Case::new(&vec![8; words], case.flags).target.model;
+        let insns = decode(&case.build().unwrap().code, IP);
+        let sub = insns.iter().find(|insn| insn.mnemonic() == Mnemonic::Sub
+            && insn.op0_register() == Register::RSP);
+        let jumped = case.machine.jmp && !case.flags.contains(Flags::SKIP_FRAME);
+        let above = if jumped { 16 } else { 24 };
+        prop_assert_eq!((sub.unwrap().immediate(1) + above) % 16, 0);
+    }
+
+    /// The exit programs behind fmod_ret programs begin at a multiple of 16, in the buffer that C
+    /// builds in or where the image runs.
+    #[test]
+    fn replaced_functions_end_up_aligned(
+        case in sane_cases(),
+        in_scratch: bool,
+        scratch_align in 0..16_u8,
+        ip in IP..IP + 64,
+    ) {
+        let mut case = case;
+        case.scratch_align = scratch_align;
+        case.machine.quirks.aligned_in_scratch = in_scratch;
+        case.flags = Flags::CALL_ORIG;
+        case.fmod_ret.push(program(0));
+        let insns = decode(&case.build_at(ip).unwrap().code, ip);
+        let jumps: Vec<_> = insns
+            .iter()
+            .filter(|insn| insn.mnemonic() == Mnemonic::Jne)
+            .map(Instruction::near_branch_target)
+            .collect();
+        prop_assert_eq!(jumps.len(), case.fmod_ret.len());
+        let base = if in_scratch { ip - u64::from(scratch_align) } else { 0 };
+        prop_assert!(jumps.iter().all(|&to| to == jumps[0] && (to - base) % 16 == 0));
+    }
+}
