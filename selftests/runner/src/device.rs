@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/dev/rust_fsession`: an open descriptor is one BPF trampoline.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+#[path = "../../../src/uapi/abi.rs"]
+pub mod abi;
+
+pub use abi::Info;
+
+pub const PATH: &str = "/dev/rust_fsession";
+
+/// A trampoline. Dropping the last descriptor of it detaches everything.
+#[derive(Debug)]
+pub struct Device(File);
+
+impl Device {
+    pub fn open() -> io::Result<Self> {
+        File::open(PATH).map(Self)
+    }
+
+    /// Attaches `prog`. `bpf_cookie` is what its `bpf_get_attach_cookie()`
+    /// returns.
+    pub fn add(&self, prog: BorrowedFd<'_>, bpf_cookie: u64) -> io::Result<()> {
+        self.add_raw(&abi::Add {
+            prog_fd: fd_number(prog),
+            flags: 0,
+            bpf_cookie,
+        })
+    }
+
+    pub fn remove(&self, prog: BorrowedFd<'_>) -> io::Result<()> {
+        self.remove_raw(&abi::Remove {
+            prog_fd: fd_number(prog),
+            flags: 0,
+        })
+    }
+
+    pub fn add_raw(&self, request: &abi::Add) -> io::Result<()> {
+        let arg = (request as *const abi::Add).cast_mut();
+        // SAFETY: The kernel only reads what `arg` points to, and it points to
+        // what this request takes.
+        unsafe { self.ioctl(abi::IOC_ADD, arg.cast()) }
+    }
+
+    pub fn remove_raw(&self, request: &abi::Remove) -> io::Result<()> {
+        let arg = (request as *const abi::Remove).cast_mut();
+        // SAFETY: As in `add_raw()`.
+        unsafe { self.ioctl(abi::IOC_REMOVE, arg.cast()) }
+    }
+
+    pub fn info(&self) -> io::Result<Info> {
+        let mut info = Info::default();
+        let arg: *mut Info = &mut info;
+        // SAFETY: `arg` points to what this request fills in, and every bit
+        // pattern is an `Info`.
+        unsafe { self.ioctl(abi::IOC_INFO, arg.cast()) }?;
+        Ok(info)
+    }
+
+    /// The code bytes of the current image, none where nothing is attached.
+    pub fn image(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            match self.0.read_at(&mut chunk, bytes.len() as u64)? {
+                0 => return Ok(bytes),
+                n => bytes.extend_from_slice(&chunk[..n]),
+            }
+        }
+    }
+
+    /// Any request with any argument.
+    ///
+    /// # Safety
+    ///
+    /// Where the kernel takes `arg` for an address, it must be good for what
+    /// the request does there, or be no address that user space has.
+    pub unsafe fn ioctl(&self, request: u32, arg: *mut libc::c_void) -> io::Result<()> {
+        // SAFETY: The descriptor is open, the caller answers for `arg`.
+        match unsafe { libc::ioctl(self.0.as_raw_fd(), request.into(), arg) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same trampoline by another descriptor.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Device {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd.into())
+    }
+}
+
+impl abi::Info {
+    /// The traced function, empty before the first program.
+    pub fn target(&self) -> &str {
+        CStr::from_bytes_until_nul(&self.target)
+            .ok()
+            .and_then(|name| name.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    pub fn is_identical(&self) -> bool {
+        self.reference == abi::REFERENCE_IDENTICAL
+    }
+
+    pub fn nr_progs(&self) -> u32 {
+        self.nr_fentry + self.nr_fexit + self.nr_fmod_ret + self.nr_fsession
+    }
+
+    /// The image's flags as the kernel's sources write them.
+    pub fn flag_names(&self) -> String {
+        flag_names(self.flags)
+    }
+}
+
+/// `BPF_TRAMP_F_*` of the kernel, in the order of their bits.
+const FLAGS: [&str; 9] = [
+    "RESTORE_REGS",
+    "CALL_ORIG",
+    "SKIP_FRAME",
+    "IP_ARG",
+    "RET_FENTRY_RET",
+    "ORIG_STACK",
+    "SHARE_IPMODIFY",
+    "TAIL_CALL_CTX",
+    "INDIRECT",
+];
+
+fn flag_names(flags: u32) -> String {
+    let mut names: Vec<String> = (0..32)
+        .filter(|bit| flags & (1 << bit) != 0)
+        .map(|bit| match FLAGS.get(bit) {
+            Some(name) => (*name).to_owned(),
+            None => format!("{:#x}", 1u32 << bit),
+        })
+        .collect();
+    if names.is_empty() {
+        names.push("none".to_owned());
+    }
+    names.join(" | ")
+}
+
+fn fd_number(fd: BorrowedFd<'_>) -> u32 {
+    // A borrowed descriptor is never negative.
+    fd.as_raw_fd().unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_named_by_bit() {
+        assert_eq!(flag_names(0), "none");
+        assert_eq!(flag_names(0x2), "CALL_ORIG");
+        assert_eq!(flag_names(0x8a), "CALL_ORIG | IP_ARG | TAIL_CALL_CTX");
+        assert_eq!(flag_names(0x200), "0x200");
+    }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a test is, and running one in a process of its own, so that its crash
+//! or its hang is one `not ok` and no more.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use rustix::fs::{memfd_create, MemfdFlags};
+use rustix::io::Errno;
+use rustix::process::{kill_process_group, pidfd_open, Pid, PidfdFlags, Signal};
+
+use crate::attach::{Trampoline, Via};
+use crate::device;
+use crate::kmod;
+use crate::ktap::Outcome;
+use crate::probe::Log;
+
+pub const EXIT_FAIL: u8 = 1;
+pub const EXIT_SKIP: u8 = 4;
+
+/// How long a killed test may take to be gone.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+
+pub struct Test {
+    pub name: &'static str,
+    /// What holds when it passes, for `--list`.
+    pub what: &'static str,
+    pub run: fn(&Env) -> Result<()>,
+}
+
+/// Where the test finds what it works with.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Env {
+    /// How programs are put on functions
+    #[arg(long, value_enum, default_value = "device")]
+    pub via: Via,
+
+    /// Directory of the BPF objects
+    #[arg(long, value_name = "DIR", default_value = "/lib/bpf")]
+    pub bpf: PathBuf,
+
+    /// The module, for the tests that unload and load it
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/lib/modules/rust_fsession.ko"
+    )]
+    pub module: PathBuf,
+}
+
+impl Env {
+    pub fn log(&self) -> Result<Log> {
+        Log::new(&self.bpf)
+    }
+
+    pub fn trampoline(&self) -> Result<Trampoline> {
+        if self.via == Via::Device && !kmod::is_loaded() {
+            return Err(skip("rust_fsession.ko is not loaded"));
+        }
+        Trampoline::open(self.via).with_context(|| format!("cannot open {}", device::PATH))
+    }
+
+    /// For tests of the device itself.
+    pub fn device(&self) -> Result<device::Device> {
+        match self.trampoline()? {
+            Trampoline::Device(device) => Ok(device),
+            Trampoline::Link(_) => Err(skip("only for --via device")),
+        }
+    }
+
+    /// The arguments that give another process the same environment.
+    fn args(&self) -> Vec<String> {
+        let via = match self.via {
+            Via::Device => "device",
+            Via::Link => "link",
+        };
+        vec![
+            format!("--via={via}"),
+            format!("--bpf={}", self.bpf.display()),
+            format!("--module={}", self.module.display()),
+        ]
+    }
+}
+
+/// Not an error: the test cannot be run here.
+#[derive(Debug)]
+struct Skip(String);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+pub fn skip(reason: impl Into<String>) -> anyhow::Error {
+    Skip(reason.into()).into()
+}
+
+/// Runs a test in this process and says how it went in the way that
+/// `run_apart()` understands: the exit code, and the last line for a skip.
+pub fn run_here(test: &Test, env: &Env) -> u8 {
+    let Err(err) = (test.run)(env) else {
+        return 0;
+    };
+    match err.downcast_ref::<Skip>() {
+        Some(Skip(reason)) => {
+            println!("{reason}");
+            EXIT_SKIP
+        }
+        None => {
+            println!("{err:#}");
+            EXIT_FAIL
+        }
+    }
+}
+
+/// Runs a test in a process of its own. Gives what it printed as well.
+pub fn run_apart(test: &Test, env: &Env, timeout: Duration) -> Result<(Outcome, String)> {
+    let mut output = File::from(memfd_create("output", MemfdFlags::CLOEXEC)?);
+    let mut child = Command::new("/proc/self/exe")
+        .args(env.args())
+        .arg(format!("--here={}", test.name))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?)
+        .process_group(0)
+        .spawn()
+        .context("cannot start the test's process")?;
+
+    let status = wait(&mut child, timeout)?;
+    output.rewind()?;
+    let mut bytes = Vec::new();
+    output.read_to_end(&mut bytes)?;
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+
+    let outcome = match status {
+        None => {
+            text += &format!("timed out after {} s", timeout.as_secs());
+            if !kill(&mut child)? {
+                text += ", and does not die: it hangs in the kernel";
+            }
+            Outcome::Fail
+        }
+        Some(status) => judge(status, &mut text),
+    };
+    Ok((outcome, text))
+}
+
+fn judge(status: ExitStatus, text: &mut String) -> Outcome {
+    match status.code() {
+        Some(0) => Outcome::Pass,
+        Some(code) if code == i32::from(EXIT_SKIP) => {
+            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+            let reason = lines.pop().unwrap_or_default();
+            *text = lines.join("\n");
+            Outcome::Skip(reason)
+        }
+        Some(_) => Outcome::Fail,
+        None => {
+            let signal = status.signal().unwrap_or_default();
+            *text += &format!("killed by signal {signal}\n");
+            Outcome::Fail
+        }
+    }
+}
+
+/// Waits without `nanosleep()`, which tests trace.
+fn wait(child: &mut Child, timeout: Duration) -> Result<Option<ExitStatus>> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left)?;
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => return Ok(None),
+            Ok(_) => return Ok(Some(child.wait()?)),
+            Err(Errno::INTR) => {}
+            Err(err) => return Err(err.into()),
+        }
+    }
+}
+
+/// Kills the test and what it started. `false` where it does not go.
+fn kill(child: &mut Child) -> Result<bool> {
+    let group = Pid::from_child(child);
+    // It may have gone by itself meanwhile.
+    let _ = kill_process_group(group, Signal::KILL);
+    Ok(wait(child, KILL_GRACE)?.is_some())
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel log, read between tests. A splat fails the test it fell into,
+//! whatever the test itself said.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// What a line holds when the kernel found something wrong with itself.
+const SPLATS: &[&str] = &[
+    "WARNING:",
+    "BUG:",
+    "BUG ",
+    "kernel BUG at",
+    "Oops",
+    "Call Trace:",
+    "Kernel panic",
+    "KASAN",
+    "KFENCE",
+    "KCSAN",
+    "UBSAN",
+    "general protection fault",
+    "double fault",
+    "stack segment",
+    "invalid opcode",
+    "int3:",
+    "Missing ENDBR",
+    "unable to handle",
+    "rcu: INFO:",
+    "INFO: rcu_",
+    "INFO: task ",
+    "detected stall",
+    "self-detected stall",
+    "soft lockup",
+    "hard LOCKUP",
+    "possible circular locking",
+    "possible recursive locking",
+    "inconsistent lock state",
+    "suspicious RCU usage",
+    "suspicious rcu_dereference",
+    "held lock freed",
+    "bad unlock balance",
+    "sleeping function called from invalid context",
+    "scheduling while atomic",
+    "refcount_t:",
+    "percpu ref",
+    "list_add corruption",
+    "list_del corruption",
+    "unreferenced object",
+    "ftrace bug",
+    "ftrace failed to modify",
+];
+
+/// Taint bits that only a kernel in trouble sets: died (7), bad page (5),
+/// warned (9), soft lockup (14).
+const BAD_TAINT: u64 = (1 << 5) | (1 << 7) | (1 << 9) | (1 << 14);
+
+pub struct Klog {
+    kmsg: File,
+    taint: u64,
+}
+
+impl Klog {
+    /// Starts at the end of the log as it is now.
+    pub fn open() -> io::Result<Self> {
+        let mut kmsg = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/kmsg")?;
+        kmsg.seek(SeekFrom::End(0))?;
+        Ok(Self {
+            kmsg,
+            taint: tainted()?,
+        })
+    }
+
+    /// What was logged since the last call.
+    pub fn news(&mut self) -> io::Result<News> {
+        let mut lines = Vec::new();
+        let mut record = [0; 8192];
+        loop {
+            match self.kmsg.read(&mut record) {
+                Ok(0) => break,
+                Ok(n) => lines.extend(text(&String::from_utf8_lossy(&record[..n]))),
+                Err(err) if err.kind() == ErrorKind::WouldBlock => break,
+                // Records were overwritten before they could be read.
+                Err(err) if err.kind() == ErrorKind::BrokenPipe => {
+                    lines.push("(records lost)".to_owned());
+                }
+                Err(err) => return Err(err),
+            }
+        }
+        let taint = tainted()?;
+        let new_taint = taint & !self.taint & BAD_TAINT;
+        self.taint = taint;
+        Ok(News {
+            splat: new_taint != 0 || lines.iter().any(|line| is_splat(line)),
+            lines,
+        })
+    }
+}
+
+#[derive(Debug)]
+pub struct News {
+    pub lines: Vec<String>,
+    pub splat: bool,
+}
+
+fn tainted() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/sys/kernel/tainted")?;
+    text.trim()
+        .parse()
+        .map_err(|_| ErrorKind::InvalidData.into())
+}
+
+/// The message of a record `priority,sequence,time,flags;message`, without the
+/// continuation lines that hold its properties.
+fn text(record: &str) -> Option<String> {
+    let (_, message) = record.split_once(';')?;
+    message.lines().next().map(str::to_owned)
+}
+
+fn is_splat(line: &str) -> bool {
+    SPLATS.iter().any(|splat| {
+        // DEBUG: is not BUG:.
+        line.match_indices(splat)
+            .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_taken_apart() {
+        let record = "4,1234,5678,-;rust_fsession: a; line\n SUBSYSTEM=misc\n";
+        assert_eq!(text(record).unwrap(), "rust_fsession: a; line");
+    }
+
+    #[test]
+    fn splats_are_found() {
+        for line in [
+            "WARNING: CPU: 0 PID: 71 at kernel/bpf/trampoline.c:895",
+            "BUG: unable to handle page fault for address: ffffffffc0201000",
+            "BUG kmalloc-64 (Not tainted): Poison overwritten",
+            "Oops: Oops: 0002 [#1] SMP NOPTI",
+            "BUG: KASAN: slab-use-after-free in foo+0x1/0x2",
+            "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            "INFO: rcu_tasks detected stalls on tasks:",
+            "INFO: task runner:71 blocked for more than 120 seconds.",
+            "WARNING: possible circular locking dependency detected",
+        ] {
+            assert!(is_splat(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn ordinary_lines_are_not_splats() {
+        for line in [
+            "rust_fsession: loading out-of-tree module taints kernel.",
+            "rust_fsession: do_nanosleep: 338 bytes, identical",
+            "DEBUG: nothing to see",
+            "process 'runner' launched '/proc/self/exe' with NULL argv",
+        ] {
+            assert!(!is_splat(line), "{line}");
+        }
+    }
+}

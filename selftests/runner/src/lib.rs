@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the `runner` and the `fsession` command are made of.
+
+pub mod attach;
+pub mod bpf;
+pub mod device;
+pub mod harness;
+pub mod image;
+pub mod kallsyms;
+pub mod klog;
+pub mod kmod;
+pub mod ktap;
+pub mod probe;
+pub mod rights;
+pub mod tests;

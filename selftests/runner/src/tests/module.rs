@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Unloading and loading the module.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{ensure, Context, Result};
+
+use super::wait_for;
+use crate::device::{Device, PATH};
+use crate::harness::{skip, Env};
+use crate::kallsyms;
+use crate::kmod;
+use crate::probe::{Kind, Probe, Spec};
+
+tests! {
+    module_busy: "an open descriptor keeps the module",
+    module_reload: "unload after close, load, attach again",
+    module_unload_early: "unload right after close, images not freed yet",
+    module_sleeper: "unload while a task sleeps in an image",
+    nothing_left: "no image is left over from any test",
+}
+
+fn start(env: &Env, target: &str) -> Result<(Device, Probe)> {
+    let device = env.device()?;
+    if !env.module.exists() {
+        return Err(skip(format!("no {}, see --module", env.module.display())));
+    }
+    let session = env
+        .log()?
+        .load(Spec::new(Kind::Session, target).this_process().quiet())?;
+    device.add(session.fd(), 0)?;
+    Ok((device, session))
+}
+
+/// Unloads the module, which may have to wait for its last image.
+fn unload() -> Result<()> {
+    wait_for("the module can be unloaded", || match kmod::unload() {
+        Ok(()) => Ok(true),
+        Err(err) if err.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
+        Err(err) => Err(err).context("cannot unload the module"),
+    })?;
+    ensure!(!kmod::is_loaded(), "the module is still there");
+    ensure!(!Path::new(PATH).exists(), "{PATH} is still there");
+    check_eq!(kallsyms::images()?, [], "images after the module");
+    Ok(())
+}
+
+/// Loads the module again, and shows that it works.
+fn load(env: &Env, session: &Probe) -> Result<()> {
+    kmod::load(&env.module).with_context(|| format!("cannot load {}", env.module.display()))?;
+    wait_for("the node is there", || Ok(Path::new(PATH).exists()))?;
+    let tramp = env.trampoline()?;
+    tramp.add(session)?;
+    tramp.remove(session)
+}
+
+fn module_busy(env: &Env) -> Result<()> {
+    let (device, session) = start(env, "bpf_fentry_test1")?;
+    check_errno!(
+        kmod::unload(),
+        EWOULDBLOCK,
+        "unloading with an open descriptor"
+    );
+    let empty = env.device()?;
+    drop(device);
+    check_errno!(
+        kmod::unload(),
+        EWOULDBLOCK,
+        "unloading with an empty trampoline"
+    );
+    empty.add(session.fd(), 0)?;
+    session.test_run()?;
+    check_eq!(session.hits()?.ret, 1, "runs after the refusal");
+    Ok(())
+}
+
+fn module_reload(env: &Env) -> Result<()> {
+    let (device, session) = start(env, "bpf_fentry_test1")?;
+    drop(device);
+    wait_for("the image is freed", || Ok(kallsyms::images()?.is_empty()))?;
+    for _ in 0..3 {
+        unload()?;
+        load(env, &session)?;
+    }
+    Ok(())
+}
+
+fn module_unload_early(env: &Env) -> Result<()> {
+    for _ in 0..3 {
+        let (device, session) = start(env, "bpf_fentry_test1")?;
+        session.test_run()?;
+        drop(device);
+        unload()?;
+        load(env, &session)?;
+    }
+    Ok(())
+}
+
+fn module_sleeper(env: &Env) -> Result<()> {
+    const SLEEP: Duration = Duration::from_millis(1500);
+    let (device, session) = start(env, "hrtimer_nanosleep")?;
+    thread::scope(|scope| {
+        let sleeper = scope.spawn(|| thread::sleep(SLEEP));
+        wait_for("the thread is asleep", || Ok(session.hits()?.entry > 0))?;
+        drop(device);
+        // Refused or waiting, both are fine. Leaving the image behind is not.
+        unload()?;
+        sleeper.join().expect("a sleeper does not panic");
+        load(env, &session)
+    })
+}
+
+fn nothing_left(env: &Env) -> Result<()> {
+    env.device()?;
+    wait_for(
+        "all images are freed",
+        || Ok(kallsyms::images()?.is_empty()),
+    )
+}

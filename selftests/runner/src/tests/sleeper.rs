@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A task that sleeps in the traced function while programs come and go: it
+//! returns through the image that it came in by.
+
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{ensure, Context, Result};
+
+use super::{pause, wait_for};
+use crate::attach::Trampoline;
+use crate::harness::Env;
+use crate::kallsyms;
+use crate::probe::{cookie_value, Kind, Log, Phase, Probe, Spec};
+
+const TARGET: &str = "hrtimer_nanosleep";
+const SLEEP: Duration = Duration::from_millis(1500);
+/// Where much is done meanwhile.
+const LONG_SLEEP: Duration = Duration::from_secs(4);
+
+tests! {
+    sleeper_detached: "session removed and descriptor closed meanwhile",
+    sleeper_image_kept: "its image lives until it has left, then it is freed",
+    sleeper_one_removed: "the other session still sees its return",
+    sleeper_readd: "a session that came back waits for the next call",
+}
+
+fn session(log: &Log) -> Result<Probe> {
+    log.load(Spec::new(Kind::Session, TARGET).this_process().cookie())
+}
+
+/// Has a thread sleep in the target while `body` runs.
+fn while_asleep(probe: &Probe, sleep: Duration, body: impl FnOnce() -> Result<()>) -> Result<()> {
+    thread::scope(|scope| {
+        let entries = probe.hits()?.entry;
+        let sleeper: ScopedJoinHandle<'_, Duration> = scope.spawn(move || {
+            let start = Instant::now();
+            thread::sleep(sleep);
+            start.elapsed()
+        });
+        wait_for("the thread is asleep", || Ok(probe.hits()?.entry > entries))?;
+        body()?;
+        ensure!(
+            !sleeper.is_finished(),
+            "the thread woke up too early for this test"
+        );
+        let slept = sleeper.join().expect("a sleeper does not panic");
+        ensure!(slept >= sleep, "it slept for {slept:?} only");
+        Ok(())
+    })
+}
+
+fn sleeper_detached(env: &Env) -> Result<()> {
+    let log = env.log()?;
+    let session = session(&log)?;
+    let tramp = env.trampoline()?;
+    tramp.add(&session)?;
+    while_asleep(&session, SLEEP, || {
+        tramp.remove(&session)?;
+        drop(tramp);
+        Ok(())
+    })?;
+    let hits = session.hits()?;
+    check_eq!((hits.entry, hits.ret), (1, 0), "entries and returns");
+    Ok(())
+}
+
+fn sleeper_image_kept(env: &Env) -> Result<()> {
+    env.device()?;
+    let log = env.log()?;
+    let session = session(&log)?;
+    let tramp = env.trampoline()?;
+    tramp.add(&session)?;
+    let image = image_addr(&tramp)?;
+    let is_there = || -> Result<bool> {
+        Ok(kallsyms::images()?
+            .iter()
+            .any(|symbol| symbol.addr == image))
+    };
+    ensure!(is_there()?, "kallsyms does not show the image");
+    while_asleep(&session, LONG_SLEEP, || {
+        drop(tramp);
+        // Long enough for every grace period but the sleeper's own.
+        pause(LONG_SLEEP / 3);
+        ensure!(is_there()?, "the image is gone under a task that is in it");
+        Ok(())
+    })?;
+    wait_for("the image is freed", || Ok(!is_there()?))
+}
+
+fn image_addr(tramp: &Trampoline) -> Result<u64> {
+    Ok(tramp.device().context("no device")?.info()?.image_addr)
+}
+
+fn sleeper_one_removed(env: &Env) -> Result<()> {
+    let log = env.log()?;
+    let (goes, stays) = (session(&log)?, session(&log)?);
+    let tramp = env.trampoline()?;
+    tramp.add(&goes)?;
+    tramp.add(&stays)?;
+    while_asleep(&goes, SLEEP, || tramp.remove(&goes))?;
+
+    let events = log.take()?;
+    let order: Vec<_> = events
+        .iter()
+        .map(|event| (event.id, event.phase()))
+        .collect();
+    check_eq!(
+        order,
+        [
+            (stays.id, Phase::Entry),
+            (goes.id, Phase::Entry),
+            (stays.id, Phase::Return),
+        ],
+        "records"
+    );
+    check_eq!(
+        events[2].cookie,
+        cookie_value(stays.id, events[2].args[0]),
+        "cookie at return"
+    );
+    check_eq!(events[2].ret, 0, "return value");
+    Ok(())
+}
+
+fn sleeper_readd(env: &Env) -> Result<()> {
+    let log = env.log()?;
+    let session = session(&log)?;
+    let tramp = env.trampoline()?;
+    tramp.add(&session)?;
+    while_asleep(&session, SLEEP, || {
+        tramp.remove(&session)?;
+        tramp.add(&session)
+    })?;
+    // It was patched out of the image in which the thread slept.
+    let hits = session.hits()?;
+    check_eq!((hits.entry, hits.ret), (1, 0), "entries and returns");
+
+    thread::sleep(Duration::from_millis(1));
+    let hits = session.hits()?;
+    check_eq!(
+        (hits.entry, hits.ret),
+        (2, 1),
+        "entries and returns after the next call"
+    );
+    Ok(())
+}
