@@ -28,17 +28,17 @@ base=$cache/$key
 root=$base/root
 
 need_buildroot() {
-	[[ ! -d $root ]] || { need_root; return 0; }
+	local for="the build root (mounts and chroot)"
+	[[ ! -d $root ]] || { need_root "$for"; return 0; }
 	[[ $(uname -m) == x86_64 ]] || die "the build root is amd64, this machine is $(uname -m)"
 	command -v apt-get >/dev/null || die "the build root needs a Debian machine: no apt-get here"
-	need_space 3000 "the build root"
-	need_root
+	need_space 6000 "a build root with a kernel"
+	need_root "$for"
 	[[ -x /usr/bin/mmdebstrap && -e /usr/share/keyrings/debian-archive-keyring.gpg ]] ||
 		step ROOT "mmdebstrap on this machine" 60 install_mmdebstrap
 	local new
 	new=$(temporary root)
-	step ROOT "Debian $suite build root" 1900 \
-		debootstrap "$new"
+	step ROOT "Debian $suite build root" 1900 debootstrap "$new"
 	mkdir -p "$base"
 	as_root mv -T "$new" "$root"
 }
@@ -49,31 +49,36 @@ install_mmdebstrap() {
 }
 
 debootstrap() { # DIRECTORY
-	local proxy
+	local names proxy
+	names=$(IFS=,; echo "${packages[*]}")
 	proxy=$(apt-config dump Acquire::http::Proxy)
 	# shellcheck disable=SC2016 # $1 is for the hook's own shell.
-	as_root "$top/scripts/confine.sh" $$ mmdebstrap --mode=root --variant=apt --verbose --include="$(IFS=,; echo "${packages[*]}")" \
-		${proxy:+--aptopt="$proxy"} --aptopt='Acquire::http::Timeout "20"' --aptopt='Acquire::Retries "2"' \
+	as_root "$top/scripts/confine.sh" $$ mmdebstrap --mode=root --variant=apt --verbose \
+		--include="$names" ${proxy:+--aptopt="$proxy"} \
+		--aptopt='Acquire::http::Timeout "20"' --aptopt='Acquire::Retries "2"' \
 		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
 		--setup-hook="echo '$preferences' >\"\$1/etc/apt/preferences\"" \
 		--customize-hook='chroot "$1" rustc --version >"$1/etc/rustc-version"' \
 		--customize-hook='chroot "$1" gcc -dumpversion >"$1/etc/gcc-version"' \
 		--customize-hook='chroot "$1" clang -dumpversion >"$1/etc/clang-version"' \
-		"$suite" "$1" \
-		"deb $mirror $suite main" "deb $mirror $suite-updates main" "deb $mirror $suite-backports main"
+		"$suite" "$1" "deb $mirror $suite main" "deb $mirror $suite-updates main" \
+		"deb $mirror $suite-backports main"
 }
 
 # in_root [-r] COMMAND...: runs COMMAND in the build root, in the checkout, as
 # the caller (-r: as root), with a small environment of its own. The checkout,
-# the cache and the kernel tree are at their own paths in there.
+# the cache, `tree` and the directory `also` are at their own paths in there.
 in_root() {
 	local user groups name environment=() binds=("$top" "$cache")
 	user=$(id -u):$(id -g) groups=$(id -G)
 	[[ $1 != -r ]] || { user=0:0 groups=0; shift; }
 	[[ -z ${tree:-} ]] || binds+=("$tree")
+	[[ -z ${also:-} ]] || binds+=("$also")
 	[[ ! -d ${tree:-}/source ]] || binds+=("$(realpath "$tree/source")")
-	for name in TERM {http,https,all,no}_proxy {HTTP,HTTPS,ALL,NO}_PROXY "${!CARGO_HTTP_@}" "${!CARGO_NET_@}"; do
+	[[ ! -t 1 ]] || environment+=("TERM=${TERM:-dumb}")
+	for name in {http,https,all,no}_proxy {HTTP,HTTPS,ALL,NO}_PROXY \
+		"${!CARGO_HTTP_@}" "${!CARGO_NET_@}"; do
 		[[ -z ${!name:-} ]] || environment+=("$name=${!name}")
 	done
 	as_root "$top/scripts/confine.sh" $$ "$top/scripts/enter.sh" "$root" "${binds[@]}" -- \

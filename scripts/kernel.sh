@@ -29,7 +29,7 @@ find_kernel() { # SERIES
 	step FIND "Debian's newest $1 kernel" 10 in_root -r apt-get update -o APT::Update::Error-Mode=any
 	releases=$(in_root apt-cache pkgnames linux-headers- |
 		sed -nE 's/^linux-headers-([0-9.]+\+deb[0-9]+-amd64)$/\1/p' | sort -V)
-	release=$(grep -F "$1." <<<"$releases" | tail -n 1) || true
+	release=$(grep "^${1/./\\.}\\." <<<"$releases" | tail -n 1) || true
 	[[ -z $release ]] || return 0
 	[[ -z ${KVER:-} ]] ||
 		die "Debian has no $1 kernel, KVER can be one of:" \
@@ -38,18 +38,24 @@ find_kernel() { # SERIES
 }
 
 prepare_kernel() { # RELEASE
-	local release=$1 version binary new
+	local release=$1 version binary new rustc cc major
 	need_space 2000 "the kernel tree"
 	version=$(in_root apt-cache show "linux-headers-$release" | sed -n 's/^Version: //p')
 	# The signed image lags behind a new upload.
-	binary=$(in_root apt-cache pkgnames linux-binary- | grep -Fx -e "linux-binary-$release" -e "linux-binary-unsigned-$release" | sort | head -n 1)
+	binary=$(in_root apt-cache pkgnames linux-binary- | sort |
+		grep -m 1 -Fx -e "linux-binary-$release" -e "linux-binary-unsigned-$release") ||
+		die "Debian has no linux-binary package of $release: take Linux 7.2 or newer"
 	new=$(temporary linux)
 	mkdir -p "$new/debian"
 	step FETCH "Linux $release, $version" 5 in_root env -C "$new/debian" apt-get download \
 		"linux-source-$(cut -d. -f1,2 <<<"$release")=$version" "linux-headers-$release=$version" \
 		"linux-base-$release=$version" "$binary=$version"
 	step UNPACK "Linux $release" 160 in_root bash -euc "$unpack" -- "$new" "$release"
-	check_configuration "$new" "$top/.config.fragment"
+	check_source "$new" "Debian's $release"
+	check_configuration "$new" "Debian's $release" "$top/.config.fragment"
+	read_compilers "$new"
+	fits_buildroot || die "Debian's $release was built with $cc $major and $rustc, not with what the" \
+		"build root has: run 'make distclean' and the same command again"
 	step PREPARE "Rust metadata for Linux $release" 222 in_root bash -euc "$prepare" -- "$new" "$release"
 	publish "$new" "$base/linux-$release"
 }

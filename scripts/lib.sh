@@ -34,12 +34,12 @@ cache=$(realpath -m "$cache")/rust_fsession
 as_root() { if ((EUID)); then sudo -- "$@"; else "$@"; fi; }
 
 # Asks for a password now, rather than behind a progress bar.
-need_root() {
+need_root() { # WHAT-FOR
 	((EUID)) || return 0
 	command -v sudo >/dev/null ||
-		die "the build root needs root: install sudo, or run the same command as root"
+		die "$1 needs root: install sudo, or run the same command as root"
 	sudo -n true 2>/dev/null && return
-	say "the build root needs root (mounts and chroot), asking sudo"
+	say "$1 needs root, asking sudo"
 	sudo -v || die "sudo refused: get sudo rights for $(id -un), or run the same command as root"
 }
 
@@ -76,8 +76,8 @@ unlock() { exec 9>&-; }
 sweep() {
 	local left
 	for left in "$cache"/tmp/*.*; do
-		[[ -e $left && ! -d /proc/${left##*.} ]] || continue
-		[[ -O $left ]] || need_root
+		[[ ! -d /proc/${left##*.} ]] || continue
+		[[ -O $left ]] || need_root "cleaning up a build root"
 		step CLEAN "what an interrupted run left" 1 discard "$left"
 	done
 }
@@ -114,7 +114,7 @@ step() {
 		"$@" >"$log" 2>&1 || status=$?
 		[[ -z $bar ]] || { kill "$bar" && wait "$bar"; } 2>/dev/null || true
 	fi
-	printf '%*.1f s' 7 "$(((${EPOCHREALTIME/./} - begin) / 100000))e-1"
+	printf '%7.1f s' "$(((${EPOCHREALTIME/./} - begin) / 100000))e-1"
 	[[ -z $bar ]] || printf '\e[K'
 	echo
 	((status == 0)) || failed "$text" "$log"
@@ -135,9 +135,14 @@ progress() { # LINES LOG
 	done
 }
 
+# What apt and cargo say when nothing answers.
+no_network='Could not (resolve|connect to)|Temporary failure (resolving|in name resolution)'
+no_network+='|Failed to fetch|Unable to connect to|failed to download|Network is unreachable'
+
 failed() { # TEXT LOG
-	if grep -qE 'Could not (resolve|connect)|Temporary failure|Failed to fetch|Unable to connect|failed to (download|get)|spurious network|Connection (refused|timed out)|Network is unreachable' "$2"; then
-		die "no network for '$1': check the connection (or http_proxy) and run the same command again; log: $2"
+	if grep -qE "$no_network" "$2"; then
+		die "no network for '$1': check the connection (or http_proxy)" \
+			"and run the same command again; log: $2"
 	elif grep -q 'No space left on device' "$2"; then
 		die "the disk is full: make room or set XDG_CACHE_HOME, then run the same command again"
 	fi
