@@ -88,6 +88,7 @@ same_layout!(
         c_ret,
         verdict,
         differs_at,
+        reserved,
     }
 );
 

@@ -54,6 +54,9 @@ impl Case {
         bench: &Bench,
         platform: &Platform,
     ) -> Result<Self> {
+        if raw.reserved != 0 {
+            return Err(EINVAL);
+        }
         let nr_args = usize::try_from(raw.nr_args)?;
         let sizes = raw.arg_size.get(..nr_args).ok_or(EINVAL)?;
         let flags = raw.arg_flags.get(..nr_args).ok_or(EINVAL)?;

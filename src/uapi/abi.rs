@@ -161,7 +161,7 @@ pub struct Case {
     pub endbr: u32,
     /// How many arguments it has.
     pub nr_args: u32,
-    /// Descriptor of a program with an arena, -1: none.
+    /// Descriptor of a tracing program with an arena, -1: none.
     pub arena_prog_fd: i32,
     /// Their sizes in bytes.
     pub arg_size: [u8; CASE_MAX_ARGS],
@@ -179,6 +179,8 @@ pub struct Case {
     pub verdict: u32,
     /// First byte that differs, -1: something else.
     pub differs_at: i32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// `RUST_FSESSION_IOC_ADD`, takes an [`Add`].

@@ -125,7 +125,7 @@ struct rust_fsession_case {
 	__u32 flags;		/* BPF_TRAMP_F_* */
 	__u32 endbr;		/* 1: the traced function begins with an ENDBR */
 	__u32 nr_args;
-	__s32 arena_prog_fd;	/* a loaded program with an arena, -1: none */
+	__s32 arena_prog_fd;	/* a tracing program with an arena, -1: none */
 	__u8 arg_size[RUST_FSESSION_CASE_MAX_ARGS];
 	__u8 arg_flags[RUST_FSESSION_CASE_MAX_ARGS];
 	/* Out. */
@@ -135,6 +135,7 @@ struct rust_fsession_case {
 	__s32 c_ret;		/* arch_prepare_bpf_trampoline() */
 	__u32 verdict;		/* RUST_FSESSION_REFERENCE_*; NONE: C must not be asked */
 	__s32 differs_at;	/* first byte that differs, -1: something else */
+	__u32 reserved;		/* must be 0 */
 };
 
 /*

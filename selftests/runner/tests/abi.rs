@@ -57,6 +57,7 @@ fn mirror_fits_the_header() {
     layout!(&mut c, Case is "rust_fsession_case" {
         progs, rust_image, c_image, nr_progs, flags, endbr, nr_args, arena_prog_fd,
         arg_size, arg_flags, rust_size, rust_ret, c_size, c_ret, verdict, differs_at,
+        reserved,
     });
     for (name, value) in [
         ("RUST_FSESSION_NAME_LEN", abi::NAME_LEN),
