@@ -28,9 +28,14 @@ pub fn images() -> Result<Vec<Symbol>> {
     symbols(|symbol| symbol.name.starts_with(IMAGE_PREFIX))
 }
 
-/// All trampoline images of the kernel, the module's included.
-pub fn trampolines() -> Result<Vec<Symbol>> {
-    symbols(|symbol| symbol.name.starts_with("bpf_trampoline_"))
+/// All images of the kernel's own trampolines, which it names by a number.
+pub fn kernel_images() -> Result<Vec<Symbol>> {
+    symbols(|symbol| {
+        symbol
+            .name
+            .strip_prefix("bpf_trampoline_")
+            .is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 /// The address of the function `name`.

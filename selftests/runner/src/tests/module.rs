@@ -3,11 +3,10 @@
 //! Unloading and loading the module.
 
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 
+use super::sleeper::{self, while_asleep};
 use super::wait_for;
 use crate::device::{Device, PATH};
 use crate::harness::{skip, Env};
@@ -100,17 +99,23 @@ fn module_unload_early(env: &Env) -> Result<()> {
 }
 
 fn module_sleeper(env: &Env) -> Result<()> {
-    const SLEEP: Duration = Duration::from_millis(1500);
-    let (device, session) = start(env, "hrtimer_nanosleep")?;
-    thread::scope(|scope| {
-        let sleeper = scope.spawn(|| thread::sleep(SLEEP));
-        wait_for("the thread is asleep", || Ok(session.hits()?.entry > 0))?;
+    let (device, session) = start(env, sleeper::TARGET)?;
+    while_asleep(&session, || {
         drop(device);
-        // Refused or waiting, both are fine. Leaving the image behind is not.
+        // Refused while the task is in there, or gone without taking the image
+        // from under it.
+        match kmod::unload() {
+            Ok(()) => Ok(()),
+            result => {
+                check_errno!(result, EWOULDBLOCK, "unloading under a sleeper");
+                Ok(())
+            }
+        }
+    })?;
+    if kmod::is_loaded() {
         unload()?;
-        sleeper.join().expect("a sleeper does not panic");
-        load(env, &session)
-    })
+    }
+    load(env, &session)
 }
 
 fn nothing_left(env: &Env) -> Result<()> {

@@ -3,10 +3,11 @@
 //! A task that sleeps in the traced function while programs come and go: it
 //! returns through the image that it came in by.
 
-use std::thread::{self, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
+use rustix::event::{eventfd, EventfdFlags};
 
 use super::{pause, wait_for};
 use crate::attach::Trampoline;
@@ -14,10 +15,8 @@ use crate::harness::Env;
 use crate::kallsyms;
 use crate::probe::{cookie_value, Kind, Log, Phase, Probe, Spec};
 
-const TARGET: &str = "hrtimer_nanosleep";
-const SLEEP: Duration = Duration::from_millis(1500);
-/// Where much is done meanwhile.
-const LONG_SLEEP: Duration = Duration::from_secs(4);
+/// Sleeps until the event descriptor is written to.
+pub const TARGET: &str = "eventfd_read";
 
 tests! {
     sleeper_detached: "session removed and descriptor closed meanwhile",
@@ -30,23 +29,20 @@ fn session(log: &Log) -> Result<Probe> {
     log.load(Spec::new(Kind::Session, TARGET).this_process().cookie())
 }
 
-/// Has a thread sleep in the target while `body` runs.
-fn while_asleep(probe: &Probe, sleep: Duration, body: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Has a thread sleep in the target, under `probe`, while `body` runs.
+pub fn while_asleep(probe: &Probe, body: impl FnOnce() -> Result<()>) -> Result<()> {
+    let event = eventfd(0, EventfdFlags::CLOEXEC)?;
     thread::scope(|scope| {
         let entries = probe.hits()?.entry;
-        let sleeper: ScopedJoinHandle<'_, Duration> = scope.spawn(move || {
-            let start = Instant::now();
-            thread::sleep(sleep);
-            start.elapsed()
-        });
-        wait_for("the thread is asleep", || Ok(probe.hits()?.entry > entries))?;
-        body()?;
-        ensure!(
-            !sleeper.is_finished(),
-            "the thread woke up too early for this test"
-        );
-        let slept = sleeper.join().expect("a sleeper does not panic");
-        ensure!(slept >= sleep, "it slept for {slept:?} only");
+        let sleeper = scope.spawn(|| rustix::io::read(&event, &mut [0; 8]));
+        let asleep = wait_for("the thread is asleep", || Ok(probe.hits()?.entry > entries));
+        let result = asleep.and_then(|()| body());
+        let awake = sleeper.is_finished();
+        rustix::io::write(&event, &1u64.to_ne_bytes())?;
+        let read = sleeper.join().expect("a sleeper does not panic");
+        result?;
+        ensure!(!awake, "the thread did not sleep");
+        check_eq!(read, Ok(8), "read() of the sleeper");
         Ok(())
     })
 }
@@ -56,7 +52,7 @@ fn sleeper_detached(env: &Env) -> Result<()> {
     let session = session(&log)?;
     let tramp = env.trampoline()?;
     tramp.add(&session)?;
-    while_asleep(&session, SLEEP, || {
+    while_asleep(&session, || {
         tramp.remove(&session)?;
         drop(tramp);
         Ok(())
@@ -79,10 +75,10 @@ fn sleeper_image_kept(env: &Env) -> Result<()> {
             .any(|symbol| symbol.addr == image))
     };
     ensure!(is_there()?, "kallsyms does not show the image");
-    while_asleep(&session, LONG_SLEEP, || {
+    while_asleep(&session, || {
         drop(tramp);
         // Long enough for every grace period but the sleeper's own.
-        pause(LONG_SLEEP / 3);
+        pause(Duration::from_secs(1));
         ensure!(is_there()?, "the image is gone under a task that is in it");
         Ok(())
     })?;
@@ -99,7 +95,7 @@ fn sleeper_one_removed(env: &Env) -> Result<()> {
     let tramp = env.trampoline()?;
     tramp.add(&goes)?;
     tramp.add(&stays)?;
-    while_asleep(&goes, SLEEP, || tramp.remove(&goes))?;
+    while_asleep(&goes, || tramp.remove(&goes))?;
 
     let events = log.take()?;
     let order: Vec<_> = events
@@ -120,7 +116,7 @@ fn sleeper_one_removed(env: &Env) -> Result<()> {
         cookie_value(stays.id, events[2].args[0]),
         "cookie at return"
     );
-    check_eq!(events[2].ret, 0, "return value");
+    check_eq!(events[2].ret, 8, "return value");
     Ok(())
 }
 
@@ -129,7 +125,7 @@ fn sleeper_readd(env: &Env) -> Result<()> {
     let session = session(&log)?;
     let tramp = env.trampoline()?;
     tramp.add(&session)?;
-    while_asleep(&session, SLEEP, || {
+    while_asleep(&session, || {
         tramp.remove(&session)?;
         tramp.add(&session)
     })?;
@@ -137,7 +133,7 @@ fn sleeper_readd(env: &Env) -> Result<()> {
     let hits = session.hits()?;
     check_eq!((hits.entry, hits.ret), (1, 0), "entries and returns");
 
-    thread::sleep(Duration::from_millis(1));
+    while_asleep(&session, || Ok(()))?;
     let hits = session.hits()?;
     check_eq!(
         (hits.entry, hits.ret),
