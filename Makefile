@@ -2,8 +2,8 @@
 #
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
-targets := modules modules_install run test vmtest hosttest lint fmt shell \
-	rust-analyzer update clean distclean
+targets := modules modules_install run test vmtest compare matrix hosttest \
+	lint fmt shell rust-analyzer update clean distclean
 
 .PHONY: help $(targets)
 .NOTPARALLEL:
@@ -18,6 +18,8 @@ help:
 #|   run              boot a VM and show a session on a Rust-built trampoline
 #|   test             everything that must hold: lint, hosttest and vmtest
 #|   vmtest           the selftests, in a VM
+#|   compare          both builders, image by image, in a VM
+#|   matrix           the same on CPUs and kernels with other mitigations
 #|   hosttest         tests of the parts that need no kernel
 #|   lint             rustfmt, shellcheck, clippy, a build with W=1
 #|   shell            a shell in the VM, with the module loaded
@@ -44,6 +46,10 @@ help:
 #|   T="name..."      only these selftests
 #|   ACCEL=tcg        kvm or tcg (default: kvm if it works)
 #|   CPU=model SMP=2 MEM=1024 CMDLINE="kernel options" TIMEOUT=seconds
+#|
+#| Comparing
+#|   CASES=n SEED=n   how many cases, and what the random ones grow from
+#|   CASE=number      only this one, shown whole
 #|
 #| The build root
 #|   XDG_CACHE_HOME   its rust_fsession/ holds build root and kernels (~/.cache)

@@ -15,6 +15,8 @@
 . "$top/scripts/tree.sh"
 # shellcheck source=scripts/vm.sh
 . "$top/scripts/vm.sh"
+# shellcheck source=scripts/compare.sh
+. "$top/scripts/compare.sh"
 # shellcheck source=scripts/test.sh
 . "$top/scripts/test.sh"
 
@@ -28,7 +30,9 @@ own*)	series=(own) ;;
 esac
 
 finish() {
-	local status=$?
+	local status=$? left
+	# (After an interrupt, that is for the next run.)
+	((status > 128)) || for left in "$cache"/tmp/*."$$"; do discard "$left"; done
 	# Root, at work for somebody else, leaves nothing of root's behind.
 	if ((EUID == 0)) && [[ -d $top/build ]]; then chown -R --reference="$top" "$top/build"; fi
 	[[ -z $counting ]] || { summary $status && status=0 || status=1; }
@@ -53,6 +57,18 @@ build_user() {
 		CARGO_TARGET_DIR="$base/cargo" V=1
 }
 
+# The compilers may be in the build root, the place to install to is not.
+install_module() {
+	[[ -z ${INSTALL_MOD_PATH:-} ]] || INSTALL_MOD_PATH=$(realpath -m "$INSTALL_MOD_PATH")
+	also=${INSTALL_MOD_PATH:-}/lib/modules
+	if ! { mkdir -p "$also" && [[ -w $also ]]; } 2>/dev/null; then
+		need_root "installing in $also"
+		as_root mkdir -p "$also"
+		if ((${#inside[@]})); then inside+=(-r); else inside=(as_root); fi
+	fi
+	kbuild modules_install
+}
+
 clean() {
 	rm -rf "$top/build" "$top/rust-project.json"
 	# What a build without the Makefile left beside the sources.
@@ -63,8 +79,8 @@ clean() {
 # packages made.
 prune() {
 	local one used
-	used=$(realpath "$base"/linux-+([0-9]).+([0-9]))
-	for one in "$base"/linux-*-amd64 "$cache"/????????; do
+	used=$(find "$base" -maxdepth 1 -type l -exec realpath {} +)
+	for one in "$base"/linux-*-amd64 "$cache"/+([0-9a-f]); do
 		[[ ! -d $one || $one == "$base" || $used == *"$one"* ]] ||
 			step CLEAN "${one##*/}" 1 discard "$one"
 	done
@@ -74,18 +90,28 @@ case $1 in
 run)
 	need_vm "${series[0]}"
 	run_vm demo
-	rm -rf "$vm"
 	say "all of it held, on Linux $release, in $SECONDS s"
 	;;
 test)
 	counting=yes
 	lint "${series[0]}"
 	hosttest
-	for one in "${series[@]}"; do vmtest "$one"; done
+	for one in "${series[@]}"; do
+		vmtest "$one"
+		matrix "$one"
+	done
 	;;
 vmtest)
 	counting=yes
 	for one in "${series[@]}"; do vmtest "$one"; done
+	;;
+compare)
+	need_vm "${series[0]}"
+	compare
+	;;
+matrix)
+	counting=yes
+	for one in "${series[@]}"; do matrix "$one"; done
 	;;
 lint)
 	counting=yes
@@ -100,7 +126,6 @@ shell)
 	choose_accelerator
 	say "a shell in Linux $release ($accelerator); leave it with 'poweroff -f' or Ctrl-A X"
 	boot "$accelerator" 0 shell -serial mon:stdio || true
-	rm -rf "$vm"
 	;;
 fmt)
 	lock
@@ -115,15 +140,16 @@ modules)
 	say "the module is $(module_directory)/rust_fsession.ko"
 	;;
 modules_install)
+	lock
 	need_tree "${series[0]}"
-	inside=() # It goes to this machine.
-	kbuild modules_install
+	install_module
 	;;
 rust-analyzer)
 	lock
 	need_tree "${series[0]}"
 	kbuild rust-analyzer
-	"${inside[@]}" "$top/scripts/rust-analyzer.py" "$(module_directory)" "${inside:+$root}" >"$top/rust-project.json.$$"
+	"${inside[@]}" "$top/scripts/rust-analyzer.py" "$(module_directory)" "${inside:+$root}" \
+		>"$top/rust-project.json.$$"
 	publish "$top/rust-project.json.$$" "$top/rust-project.json"
 	;;
 update)
@@ -140,7 +166,7 @@ clean)
 distclean)
 	clean
 	lock
-	need_root
+	need_root "removing the build root"
 	step CLEAN "$cache" 1 discard "$cache"
 	;;
 esac

@@ -5,7 +5,7 @@
 # QEMU, and the judgement of what happened in there.
 
 # What no kernel log may hold, whatever the job in the guest says.
-splats='WARNING:|BUG:|Oops|KASAN|KCSAN|KFENCE|KMSAN|UBSAN|general protection|Kernel panic|Call Trace'
+splats='WARNING: (?!See https)|BUG:|Oops|KASAN|KCSAN|KFENCE|KMSAN|UBSAN|general protection|Kernel panic|Call Trace'
 splats+='|[Uu]nable to handle|self-detected stall|detected stalls|hung task|blocked for more than'
 splats+='|possible (recursive|circular|irq)|inconsistent lock|suspicious RCU|soft lockup|hard LOCKUP'
 splats+='|refcount_t:|stack-protector|double fault'
@@ -15,7 +15,7 @@ taints=$((1 << 5 | 1 << 7 | 1 << 9 | 1 << 14))
 check_bootable() {
 	[[ -f $tree/arch/x86/boot/bzImage && -f $tree/vmlinux ]] ||
 		die "$tree has no vmlinux and arch/x86/boot/bzImage to boot: run 'make -C $tree'"
-	check_configuration "$tree" "$top/selftests/config"
+	check_configuration "$tree" "$tree" "$top/selftests/config"
 }
 
 # Makes $vm/initramfs of what was built for `tree`; with it the VM needs nothing
@@ -27,7 +27,7 @@ need_initramfs() {
 	files=$vm/files
 	rm -rf "$vm"
 	mkdir -p "$files"/{bin,lib/{bpf,modules},proc,sys,dev,tmp}
-	cp "$root/usr/bin/busybox" "$built"/user/bin/{runner,fsession} "$files/bin"
+	cp "$root/usr/bin/busybox" "$built"/user/bin/* "$files/bin"
 	cp "$built"/user/bpf/*.bpf.o "$files/lib/bpf"
 	cp "$built/rust_fsession.ko" "$files/lib/modules"
 	cp "$top/scripts/guest-init" "$files/init"
@@ -37,33 +37,35 @@ need_initramfs() {
 }
 
 # run_vm JOB...: boots `tree` and has its init do JOB, whose output comes through
-# live and is in $vm/output afterwards. Fails when the job does, when the guest
-# does not answer, and when its kernel complained.
+# live and is in $vm/output afterwards; the kernel log is beside the module. Fails
+# when the job does, when the guest does not answer, when its kernel complained.
 run_vm() {
 	local console begin=$SECONDS
 	console=$(module_directory)/console.log
 	choose_accelerator
-	printf '  %-7s %s\n' VM "Linux $release ($accelerator), kernel log in ${console#"$top/"}"
-	qemu "$accelerator" "${TIMEOUT:-600}" "$@"
+	printf '  %-7s %s\n\n' VM "Linux $release ($accelerator)"
+	qemu "$accelerator" "${TIMEOUT:-900}" "$*"
 	cp "$vm/console" "$console"
 	judge "$console" $((SECONDS - begin))
 }
 
 judge() { # CONSOLE SECONDS
 	local complaints status taint
-	complaints=$(grep -E "$splats" "$1" | head -n 20) || true
+	complaints=$(grep -P "$splats" "$1" | head -n 20) || true
 	if [[ -n $complaints ]]; then
 		printf '%s\n' "$complaints" | sed 's/^/  | /' >&2
 		say "the guest's kernel complained (above), the whole log is $1" >&2
 		return 1
 	fi
-	read -r status taint < <(sed -n 's/^guest: done, status \([0-9]*\), taint \([0-9]*\)$/\1 \2/p' "$vm/output") || true
+	read -r status taint < <(sed -nE 's/^guest: done, status (.*), taint (.*)$/\1 \2/p' "$vm/output") || true
 	if [[ -z $status ]]; then
 		tail -n 5 "$vm/qemu" "$1" | sed 's/^/  | /' >&2
 		if grep -q '^guest: up' "$vm/output"; then
-			say "the guest stopped in the middle of its job after $2 s (TIMEOUT= gives it longer), its log is $1" >&2
+			say "the guest stopped in the middle of its job after $2 s" \
+				"(TIMEOUT= gives it longer), its log is $1" >&2
 		else
-			say "the guest never answered in $2 s (try ACCEL=tcg), its log is $1" >&2
+			say "the guest never answered in $2 s under $accelerator (ACCEL=)," \
+				"its log is $1" >&2
 		fi
 		return 1
 	fi
@@ -83,21 +85,23 @@ choose_accelerator() {
 	! grep -q '^guest: done' "$vm/output" || accelerator=kvm
 }
 
-qemu() { # ACCELERATOR SECONDS JOB...
+qemu() { # ACCELERATOR SECONDS JOB
+	: >"$vm/console"
 	boot "$@" -serial stdio </dev/null 2>"$vm/qemu" |
 		sed -u -e 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/[\x00-\x08\x0b-\x1f\x7f]//g' \
 			-e "w $vm/output" -e '/^guest: /d' || true
 }
 
-boot() { # ACCELERATOR SECONDS JOB... [-QEMU-OPTION...]
-	local cpu=max accelerator=$1 limit=$2 job=()
-	shift 2
-	[[ $accelerator == tcg ]] || cpu=host
-	while [[ ${1:--} != -* ]]; do job+=("$1"); shift; done
+boot() { # ACCELERATOR SECONDS JOB [QEMU-OPTION...]
+	local cpu=max accelerator=$1 limit=$2 job=$3 delay=
+	shift 3
+	# Emulated time runs unevenly on a busy machine, too much so for the kernel to
+	# calibrate its delays: its guess may be wrong by orders of magnitude.
+	if [[ $accelerator == tcg ]]; then delay=lpj=8000000; else cpu=host; fi
 	in_root timeout --foreground "$limit" qemu-system-x86_64 \
 		-accel "$accelerator" -cpu "${CPU:-$cpu}" -smp "${SMP:-2}" -m "${MEM:-1024}" \
 		-display none -nodefaults -no-user-config -no-reboot \
 		-kernel "$tree/arch/x86/boot/bzImage" -initrd "$vm/initramfs" \
-		-append "console=ttyS0 panic=-1 oops=panic loglevel=6 ${CMDLINE:-} -- ${job[*]}" \
+		-append "console=ttyS0 panic=-1 oops=panic loglevel=6 $delay ${CMDLINE:-} -- $job" \
 		-serial "file:$vm/console" "$@"
 }

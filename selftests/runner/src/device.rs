@@ -63,6 +63,13 @@ impl Device {
         Ok(info)
     }
 
+    /// Has both builders build `case` and fills in what they say.
+    pub fn compare(&self, case: &mut abi::Case) -> io::Result<()> {
+        let arg: *mut abi::Case = case;
+        // SAFETY: `arg` points to what this request takes and gives.
+        unsafe { self.ioctl(abi::IOC_COMPARE, arg.cast()) }
+    }
+
     /// The code bytes of the current image, none where nothing is attached.
     pub fn image(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -143,7 +150,8 @@ const FLAGS: [&str; 9] = [
     "INDIRECT",
 ];
 
-fn flag_names(flags: u32) -> String {
+/// The names of `BPF_TRAMP_F_*` bits.
+pub fn flag_names(flags: u32) -> String {
     let mut names: Vec<String> = (0..32)
         .filter(|bit| flags & (1 << bit) != 0)
         .map(|bit| match FLAGS.get(bit) {

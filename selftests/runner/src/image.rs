@@ -22,6 +22,26 @@ fn decode(code: &[u8], addr: u64) -> Vec<Instruction> {
         .collect()
 }
 
+/// Lists the instructions of `code` around the one that byte `at` belongs to.
+pub fn around(code: &[u8], at: usize, each_way: usize) -> Vec<String> {
+    let instructions = decode(code, 0);
+    let hit = instructions
+        .iter()
+        .rposition(|instr| instr.ip() <= at as u64)
+        .unwrap_or(0);
+    let mut formatter = GasFormatter::new();
+    instructions
+        .iter()
+        .skip(hit.saturating_sub(each_way))
+        .take(2 * each_way + 1)
+        .map(|instr| {
+            let mut text = String::new();
+            formatter.format(instr, &mut text);
+            format!("{:4x}: {text}", instr.ip())
+        })
+        .collect()
+}
+
 /// Checks that `code` begins, ends and calls its target as a trampoline does.
 /// Whether it does the right thing in between is seen by running it.
 pub fn check(code: &[u8], info: &Info) -> Result<()> {

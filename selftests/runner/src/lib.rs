@@ -4,6 +4,7 @@
 
 pub mod attach;
 pub mod bpf;
+pub mod compare;
 pub mod device;
 pub mod harness;
 pub mod image;

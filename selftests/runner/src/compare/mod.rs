@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Both builders of the running kernel on many cases.
+
+mod grid;
+mod need;
+mod random;
+mod spec;
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::bpf;
+use crate::device::{abi, Device};
+
+pub use need::Need;
+pub use spec::{Arg, Pointer, Spec};
+
+/// A page, the most that an image takes.
+const PAGE: usize = 4096;
+
+/// Numbers of cases and what is behind them: first the grid, then the random ones.
+#[derive(Clone, Copy)]
+pub struct Cases {
+    pub seed: u64,
+}
+
+impl Cases {
+    /// How many cases the grid has.
+    pub fn grid() -> u64 {
+        grid::len()
+    }
+
+    /// The case of this number.
+    pub fn get(&self, number: u64) -> Spec {
+        if number < grid::len() {
+            grid::get(number)
+        } else {
+            random::get(self.seed, number)
+        }
+    }
+
+    /// The numbers of a run that compares `count` cases: the whole grid and random cases behind it,
+    /// or, where that is too much, half of it evenly spread over the grid. They do not end: some
+    /// cases cannot be compared.
+    pub fn numbers(count: u64) -> impl Iterator<Item = u64> {
+        let of_grid = if count > grid::len() {
+            grid::len()
+        } else {
+            count.div_ceil(2)
+        };
+        // Spread in 128 bits: the product may be large.
+        let spread = move |at: u64| {
+            let number = u128::from(at) * u128::from(grid::len()) / u128::from(of_grid);
+            u64::try_from(number).unwrap_or(u64::MAX)
+        };
+        (0..of_grid).map(spread).chain(grid::len()..)
+    }
+}
+
+/// What became of a case.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Identical,
+    Different(Box<Difference>),
+    /// Why C was not asked, or could not be.
+    NotRun(&'static str),
+}
+
+/// Both answers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The first byte that differs, -1: something else.
+    pub at: i32,
+    pub rust: Side,
+    pub c: Side,
+}
+
+/// What a builder said: bytes or a negative errno; and its image.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Side {
+    pub measured: i32,
+    pub built: i32,
+    pub code: Vec<u8>,
+}
+
+impl Side {
+    fn new(measured: i32, built: i32, mut code: Vec<u8>) -> Self {
+        code.truncate(usize::try_from(built).unwrap_or(0));
+        Self {
+            measured,
+            built,
+            code,
+        }
+    }
+}
+
+/// Both builders of the running kernel, and the arena that some cases need.
+pub struct Builders {
+    device: Device,
+    arena_owner: OwnedFd,
+}
+
+impl Builders {
+    /// Opens the device; `bpf_dir` has `arena.bpf.o`.
+    pub fn open(bpf_dir: &Path) -> Result<Self> {
+        let object = bpf::open(bpf_dir, "arena")?.load()?;
+        Ok(Self {
+            device: Device::open()?,
+            arena_owner: bpf::fd(&object, "owner")?,
+        })
+    }
+
+    /// Has the kernel compare.
+    pub fn compare(&self, spec: &Spec) -> io::Result<Verdict> {
+        let (mut rust, mut c) = (vec![0; PAGE], vec![0; PAGE]);
+        let mut case = spec.to_abi();
+        case.rust_image = rust.as_mut_ptr() as u64;
+        case.c_image = c.as_mut_ptr() as u64;
+        if spec.has_arena_args() {
+            case.arena_prog_fd = self.arena_owner.as_raw_fd();
+        }
+        if let Err(e) = self.device.compare(&mut case) {
+            return match e.raw_os_error() {
+                Some(libc::EOPNOTSUPP) => Ok(Verdict::NotRun(spec.rarity())),
+                _ => Err(e),
+            };
+        }
+        match case.verdict {
+            abi::REFERENCE_IDENTICAL if spec.sizes_agree(&case) => Ok(Verdict::Identical),
+            abi::REFERENCE_NONE if case.rust_ret == -libc::E2BIG => {
+                Ok(Verdict::NotRun("C would write past its page"))
+            }
+            _ => Ok(Verdict::Different(Box::new(Difference {
+                at: case.differs_at,
+                rust: Side::new(case.rust_size, case.rust_ret, rust),
+                c: Side::new(case.c_size, case.c_ret, c),
+            }))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_has_all_of_the_grid() {
+        let numbers = Cases::numbers(Cases::grid() * 2);
+        assert!(numbers.take(Cases::grid() as usize).eq(0..Cases::grid()));
+    }
+
+    #[test]
+    fn a_short_run_has_as_many_of_the_grid_as_random_cases() {
+        for count in [2, 1000, Cases::grid()] {
+            let numbers = Cases::numbers(count).take(count as usize);
+            let of_grid = numbers.filter(|&number| number < Cases::grid()).count();
+            assert_eq!(of_grid as u64, count.div_ceil(2));
+        }
+    }
+
+    #[test]
+    fn a_case_depends_on_number_and_seed_only() {
+        let number = Cases::grid() + 5;
+        let cases = Cases { seed: 7 };
+        assert_eq!(cases.get(number), cases.get(number));
+        assert_ne!(cases.get(number), Cases { seed: 8 }.get(number));
+        assert_ne!(cases.get(number), cases.get(number + 1));
+    }
+
+    #[test]
+    fn every_grid_case_is_another_one() {
+        let cases = Cases { seed: 0 };
+        let all: std::collections::HashSet<_> = (0..Cases::grid())
+            .map(|n| format!("{:?}", cases.get(n)))
+            .collect();
+        assert_eq!(all.len() as u64, Cases::grid());
+    }
+}
