@@ -89,7 +89,7 @@ impl SessionKfunc {
     ///
     /// Sessions of kprobes and uprobes have no metadata word; theirs stay calls.
     ///
-    /// Answers to `bpf_fixup_kfunc_call()` of `kernel/bpf/verifier.c`.
+    /// Counterpart of `bpf_fixup_kfunc_call()` of `kernel/bpf/verifier.c`.
     pub const fn inlined(self) -> &'static [Insn] {
         match self {
             Self::IsReturn => IS_RETURN,
