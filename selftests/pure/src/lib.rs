@@ -11,4 +11,6 @@ mod rooms {
 pub use rooms::{session, trampoline};
 
 #[cfg(test)]
+mod kunit;
+#[cfg(test)]
 mod tests;

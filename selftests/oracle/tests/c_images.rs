@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Images of the C builder keep the contract too.
+//!
+//! `images/` holds what the C builder of two kernels made of cases like those of `cases::random`:
+//! `__arch_prepare_bpf_trampoline()` of their `arch/x86/net/bpf_jit_comp.c`, compiled for user
+//! space, where the addresses of programs and images are given to it as numbers of a kernel.
+//! `ORACLE_IMAGES=file...` adds other dumps of the form that `oracle::dump` describes.
+//!
+//! That these are few is no loss. Judge one compares the images of both builders byte for byte, for
+//! the same request at the same address; and an image is the same wherever it runs, but for what is
+//! relative to where that is (the last test here). So what the oracle finds of a Rust image on the
+//! host holds for the C image in the kernel.
+
+use oracle::case::{flags, Case, Prog};
+use oracle::cases::random;
+use oracle::contract::Rule;
+use oracle::dump::{Dumped, DumpedPreamble, DumpedProg, Hex};
+use oracle::exam::Examiner;
+use oracle::image::Image;
+use oracle::world::{stub, Addresses, Room};
+use oracle::{abi, case, rust};
+use std::{env, fs};
+
+const HIGH: Room = Room {
+    high: true,
+    offset: 0x40,
+};
+const LOW: Room = Room {
+    high: false,
+    offset: 0x6a0,
+};
+
+/// The sentence that the image breaks because its builder is wrong.
+fn quirk(kernel: &str, case: &Case) -> Option<Rule> {
+    let on_stack = abi::stack_words(&abi::places(&case.args)) != 0;
+    let indirect = case.has(flags::INDIRECT) && !case.fentry.is_empty();
+    // `Quirks::indirect_args_too_high`
+    (kernel.starts_with("7.2") && indirect && on_stack).then_some(Rule::ContextArguments)
+}
+
+/// Examines a dump and says how many images passed, and how many showed a quirk.
+fn examine(path: &str) -> (usize, usize) {
+    let dump = fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let mut examiner = Examiner::new().unwrap();
+    let (mut passed, mut quirks) = (0, 0);
+    for (number, line) in (1..).zip(dump.lines()) {
+        let place = format!("{path}:{number}");
+        let at = examiner.addresses(if number % 2 == 0 { LOW } else { HIGH });
+        let dumped = Dumped::parse(line).unwrap_or_else(|e| panic!("{place}: {e}"));
+        let (case, image) = dumped.moved(&at).unwrap_or_else(|e| panic!("{place}: {e}"));
+        let report = examiner.examine(&case, &image, &at, 0);
+        match (quirk(&dumped.kernel, &case), report.violations.first()) {
+            (None, None) => passed += 1,
+            (Some(rule), Some(_)) if report.rules().contains(&rule) => quirks += 1,
+            (quirk, first) => {
+                let first = first.map_or("no mistake".into(), ToString::to_string);
+                panic!(
+                    "{place}: {first}, expected {quirk:?}, at {:?}",
+                    report.failed
+                );
+            }
+        }
+    }
+    (passed, quirks)
+}
+
+#[test]
+fn c_images_pass() {
+    let own = ["7.2", "7.3"].map(|version| {
+        let here = env!("CARGO_MANIFEST_DIR");
+        format!("{here}/images/c-{version}.jsonl")
+    });
+    let given = env::var("ORACLE_IMAGES").unwrap_or_default();
+    let given = given.split_whitespace().map(String::from);
+    for path in own.into_iter().chain(given) {
+        let (passed, quirks) = examine(&path);
+        let file = path.rsplit('/').next().unwrap_or_default();
+        println!("{file}: {passed} images passed, {quirks} showed a known quirk");
+        assert!(passed > 0, "{path} is empty");
+    }
+}
+
+/// What a dump of an image at `at` says.
+fn dump(case: &Case, image: &Image, at: &Addresses) -> Dumped {
+    let hex = |id: usize| Hex(at.stub(id));
+    let counted = |id: &usize| (case.machine.counted >> (id % 64)) & 1 != 0;
+    let progs = |progs: &[Prog]| -> Vec<_> {
+        let dumped = progs.iter().map(|prog| DumpedProg {
+            prog: Hex(prog.addr),
+            entry: hex(stub::PROG + prog.code),
+            insnsi: prog.insnsi.map(Hex),
+            enter: hex(stub::ENTER + prog.pair),
+            exit: hex(stub::EXIT + prog.pair),
+            bpf_cookie: Hex(prog.bpf_cookie),
+            session: prog.session,
+            session_cookie: prog.session_cookie,
+        });
+        dumped.collect()
+    };
+    let callees = case.calls().into_iter().flat_map(|call| {
+        let prog = call.prog;
+        [
+            stub::PROG + prog.code,
+            stub::ENTER + prog.pair,
+            stub::EXIT + prog.pair,
+        ]
+    });
+    let callees = callees.chain([stub::TRAMP_ENTER, stub::TRAMP_EXIT]);
+    let machine = &case.machine;
+    Dumped {
+        kernel: "none".into(),
+        ip: Hex(at.image),
+        flags: case.flags,
+        args: case.args.iter().map(|arg| (arg.size, arg.flags)).collect(),
+        func: Hex(at.func()),
+        endbr: case.endbr,
+        im: Hex(case.im),
+        arena: case.arena.map(Hex),
+        preamble: match case.preamble {
+            case::Preamble::None => None,
+            case::Preamble::Endbr => Some(DumpedPreamble::Endbr),
+            case::Preamble::Kcfi {
+                hash,
+                padding,
+                endbr,
+            } => Some(DumpedPreamble::Kcfi(hash, padding, endbr)),
+            case::Preamble::FineIbt { hash, bhi } => {
+                let thunk = bhi.then(|| hex(stub::BHI_THUNK));
+                Some(DumpedPreamble::FineIbt(hash, thunk))
+            }
+        },
+        sls: machine.sls,
+        jmp: machine.jmp,
+        run_ctx: (machine.run_ctx_size, machine.bpf_cookie_off),
+        tramp_enter: hex(stub::TRAMP_ENTER),
+        tramp_exit: hex(stub::TRAMP_EXIT),
+        return_thunk: machine.return_thunk.then(|| hex(stub::RETURN_THUNK)),
+        call_depth: machine.call_depth.then(|| Hex(at.depth())),
+        call_count: (machine.call_depth && machine.call_count).then(|| Hex(at.calls())),
+        counted: callees.filter(counted).map(hex).collect(),
+        fentry: progs(&case.fentry),
+        fmod_ret: progs(&case.fmod_ret),
+        fexit: progs(&case.fexit),
+        code: hex::encode(&image.code),
+        skips: image
+            .skips
+            .iter()
+            .map(|s| (Hex(s.prog), s.nop, s.target))
+            .collect(),
+        fp: image.fp,
+    }
+}
+
+/// An image that is moved is the image that would have been built there.
+#[test]
+fn images_do_not_care_where_they_are() {
+    let examiners = [0; 2].map(|_| Examiner::new().unwrap());
+    let from = examiners[0].addresses(HIGH);
+    let to = examiners[1].addresses(LOW);
+    let mut moved = 0;
+    for number in 0..500 {
+        let mut case = random(number).case;
+        // The function's address is one of the numbers that stay as they are.
+        case.flags &= !flags::IP_ARG;
+        let Ok(image) = rust::build(&case, &from) else {
+            continue;
+        };
+        let line = serde_json::to_string(&dump(&case, &image, &from)).unwrap();
+        // Stand-ins have other numbers here, so it is another case.
+        let (case, arrived) = Dumped::parse(&line).unwrap().moved(&to).unwrap();
+        assert_eq!(Ok(arrived), rust::build(&case, &to), "case {number}");
+        moved += 1;
+    }
+    println!("{moved} images moved");
+    assert!(moved > 400);
+}
+
+#[test]
+fn what_leads_nowhere_is_refused() {
+    let examiner = Examiner::new().unwrap();
+    let at = examiner.addresses(LOW);
+    let mut cases = (0..).map(|number| random(number).case);
+    let small = |case: &Case| case.has(flags::CALL_ORIG) && case.calls().len() < 4;
+    let case = cases.find(small).unwrap();
+    let image = rust::build(&case, &at).unwrap();
+    let good = dump(&case, &image, &at);
+    assert!(good.moved(&at).is_ok());
+
+    let elsewhere = Dumped {
+        tramp_enter: Hex(0x1000),
+        ..good.clone()
+    };
+    assert!(elsewhere
+        .moved(&at)
+        .unwrap_err()
+        .contains("nothing is known"));
+    let twice = Dumped {
+        tramp_enter: good.tramp_exit,
+        ..good
+    };
+    assert!(twice.moved(&at).unwrap_err().contains("both"));
+    assert!(Dumped::parse("{}").is_err());
+}
