@@ -202,17 +202,16 @@ impl TrampImage {
         &self.text
     }
 
-    /// Patches all calls of the program at address `prog` out.
+    /// Patches all calls of the program at address `prog` out, the last one first: a session that
+    /// is on its way out may lack a return, but never sees one whose entry it has not seen.
     fn skip(&self, prog: u64) {
-        self.skips.lock().retain(|skip| {
-            if skip.prog != prog {
-                return true;
-            }
+        let mut skips = self.skips.lock();
+        for skip in skips.iter().rev().filter(|skip| skip.prog == prog) {
             if let Err(e) = self.text.patch_jump(skip.nop, skip.target) {
                 pr_err!("cannot patch a program out of an image: {e:?}\n");
             }
-            false
-        });
+        }
+        skips.retain(|skip| skip.prog != prog);
     }
 }
 
