@@ -85,8 +85,10 @@ pub(super) fn build(shared: &Shared, call: &mut FillCall<'_>) -> Result<u32> {
         return call.ask_c();
     }
     let (ip, im) = (call.addr(), call.im_addr());
-    let mut code = KVec::from_elem(0xcc, features::PAGE_SIZE, GFP_KERNEL)?;
-    let mut skips = KVec::from_elem(Skip::default(), call.what().entries().count(), GFP_KERNEL)?;
+    let Ok((mut code, mut skips)) = buffers(call.what()) else {
+        shared.stats.errors.increment();
+        return call.ask_c();
+    };
     let answer = with_request(shared, call.what(), im, |request| {
         trampoline::build(request, ip, &mut code, &mut skips)
     });
@@ -115,6 +117,13 @@ pub(super) fn build(shared: &Shared, call: &mut FillCall<'_>) -> Result<u32> {
             call.ask_c()
         }
     }
+}
+
+/// Room for any image, and for its skip records.
+fn buffers(call: &BuildCall<'_>) -> Result<(KVec<u8>, KVec<Skip>)> {
+    let code = KVec::from_elem(0xcc, features::PAGE_SIZE, GFP_KERNEL)?;
+    let skips = KVec::from_elem(Skip::default(), call.entries().count(), GFP_KERNEL)?;
+    Ok((code, skips))
 }
 
 /// Describes a call for the Rust builder, and sorts out what it says.

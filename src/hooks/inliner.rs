@@ -28,12 +28,11 @@ pub(super) fn fixup(shared: &Shared, call: &mut FixupCall<'_>) -> Result {
         addr if addr == bound.session_cookie => SessionKfunc::Cookie,
         _ => return Ok(()),
     };
-    let mut insns = KVec::<RawInsn>::new();
-    if call.in_session() {
-        for insn in kfunc.inlined() {
-            insns.push(insn.to_bytes(), GFP_KERNEL)?;
-        }
-    }
+    let Ok(insns) = inlined(kfunc, call) else {
+        // What C has done is as good.
+        shared.stats.errors.increment();
+        return Ok(());
+    };
     if mode == Mode::Takeover {
         call.replace(&insns)?;
         shared.stats.kfunc_inlined.increment();
@@ -45,4 +44,15 @@ pub(super) fn fixup(shared: &Shared, call: &mut FixupCall<'_>) -> Result {
         pr_err!("a session kfunc is inlined otherwise by C\n");
     }
     Ok(())
+}
+
+/// What takes the place of the call, nothing where it stays.
+fn inlined(kfunc: SessionKfunc, call: &FixupCall<'_>) -> Result<KVec<RawInsn>> {
+    let mut insns = KVec::new();
+    if call.in_session() {
+        for insn in kfunc.inlined() {
+            insns.push(insn.to_bytes(), GFP_KERNEL)?;
+        }
+    }
+    Ok(insns)
 }
