@@ -108,7 +108,11 @@ impl Bench {
                     trampoline::build(&request, ip, &mut code, &mut skips),
                 )
             }
-            Err(e) => (Err(e), Err(e)),
+            // C looks at the flags first.
+            Err(e) => {
+                let e = case.flags().check().err().unwrap_or(e);
+                (Err(e), Err(e))
+            }
         };
         let mut outcome = Outcome {
             rust_measured: number(measured.map(|image| image.size().into())),

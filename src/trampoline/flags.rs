@@ -59,9 +59,18 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// Whether no flag outside of `other` is set.
-    pub(super) const fn within(self, other: Self) -> bool {
-        other.contains(self)
+    /// Refuses flags that do not go together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`]: an indirect image is told of a stub, not of a function that it could
+    /// call or name. C warns of the bug in its caller and goes on.
+    pub const fn check(self) -> Result {
+        let indirect = Self(Self::INDIRECT.0 | Self::RET_FENTRY_RET.0);
+        if self.contains(Self::INDIRECT) && !indirect.contains(self) {
+            return Err(Error::Invalid);
+        }
+        Ok(())
     }
 
     /// Whether the image has a place for a return value at `[rbp - 8]`.

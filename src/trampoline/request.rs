@@ -105,13 +105,7 @@ impl Request<'_> {
         if self.programs.count() > MAX_LINKS {
             return Err(Error::TooBig);
         }
-        // An indirect image is told of a stub, not of a function that it could call or name. C
-        // warns of the bug in its caller and goes on.
-        if self.flags.contains(Flags::INDIRECT)
-            && !self.flags.within(Flags::INDIRECT | Flags::RET_FENTRY_RET)
-        {
-            return Err(Error::Invalid);
-        }
+        self.flags.check()?;
         self.machine.quirks.check(self)
     }
 }
