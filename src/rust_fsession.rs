@@ -19,6 +19,9 @@ mod hooks;
 mod judge;
 #[path = "../rust/mod.rs"]
 mod kapi;
+#[cfg(CONFIG_KUNIT = "y")]
+#[path = "../selftests/pure/src/kunit/mod.rs"]
+mod kunit;
 mod lists;
 mod platform;
 pub mod session;
