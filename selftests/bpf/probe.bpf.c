@@ -128,6 +128,13 @@ int probe_fexit_sleepable(void *ctx)
 	return probe(ctx, FEXIT, true);
 }
 
+SEC("fmod_ret.s")
+int probe_fmod_ret_sleepable(void *ctx)
+{
+	probe(ctx, FMOD_RET, true);
+	return cfg.modify_return;
+}
+
 SEC("fsession.s")
 int probe_session_sleepable(void *ctx)
 {

@@ -2,9 +2,9 @@
 
 //! Programs on a function, by the module or by BPF links.
 //!
-//! A test that only says what programs must see runs either way. The ordinary
-//! links are the reference for such a test, and later, with the module's hooks
-//! on, a second way onto Rust images.
+//! A test that only says what programs must see runs either way. With the
+//! module's hooks on, ordinary links are a second way onto Rust images; without
+//! them, they are the reference for such a test.
 
 use std::cell::RefCell;
 use std::io;
@@ -20,8 +20,20 @@ use crate::probe::{Kind, Probe};
 pub enum Via {
     /// The module's device, images built in Rust.
     Device,
+    /// BPF links, with images built in Rust by the module's hooks.
+    Takeover,
     /// BPF links, images built by the kernel.
     Link,
+}
+
+impl Via {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Takeover => "takeover",
+            Self::Link => "link",
+        }
+    }
 }
 
 /// Programs on one function.
@@ -35,7 +47,7 @@ impl Trampoline {
     pub fn open(via: Via) -> io::Result<Self> {
         Ok(match via {
             Via::Device => Self::Device(Device::open()?),
-            Via::Link => Self::Link(RefCell::default()),
+            Via::Takeover | Via::Link => Self::Link(RefCell::default()),
         })
     }
 
@@ -79,11 +91,16 @@ impl Trampoline {
     }
 
     pub fn try_remove(&self, probe: &Probe) -> io::Result<()> {
+        self.try_remove_fd(probe.id, probe.fd())
+    }
+
+    /// As `try_add_fd()`.
+    pub fn try_remove_fd(&self, id: u32, prog: BorrowedFd<'_>) -> io::Result<()> {
         match self {
-            Self::Device(device) => device.remove(probe.fd()),
+            Self::Device(device) => device.remove(prog),
             Self::Link(links) => {
                 let mut links = links.borrow_mut();
-                let found = links.iter().position(|(id, _)| *id == probe.id);
+                let found = links.iter().position(|(linked, _)| *linked == id);
                 links.remove(found.ok_or(io::ErrorKind::NotFound)?);
                 Ok(())
             }

@@ -72,6 +72,16 @@ pub fn globals<T: AnyBitPattern>(object: &Object, section: &str) -> Result<T> {
         .with_context(|| format!("{section} has {} bytes: build both again", data.len()))
 }
 
+/// Sets the section `section` of global data back to zeroes.
+pub fn clear_globals(object: &Object, section: &str) -> Result<()> {
+    let map = object
+        .maps()
+        .find(|map| map.name().to_string_lossy().ends_with(section))
+        .with_context(|| format!("the object has no {section}"))?;
+    let zeroes = vec![0; map.value_size() as usize];
+    Ok(map.update(&0u32.to_ne_bytes(), &zeroes, MapFlags::ANY)?)
+}
+
 /// Has the kernel call its test functions (`BPF_PROG_TEST_RUN`):
 /// `bpf_fentry_test1()` to `bpf_fentry_test10()` for a tracing program,
 /// `bpf_modify_return_test()` and `bpf_modify_return_test2()` for an fmod_ret
@@ -110,10 +120,72 @@ pub fn prog_exists(id: u32) -> bool {
     Program::fd_from_id(id).is_ok()
 }
 
+/// What the kernel tells of a program, and its instructions after the verifier,
+/// as many as fit into `insns`.
+fn prog_info(prog: BorrowedFd<'_>, insns: &mut [[u8; 8]]) -> Result<libbpf_sys::bpf_prog_info> {
+    let mut info = libbpf_sys::bpf_prog_info {
+        xlated_prog_len: size_of_val(insns) as u32,
+        xlated_prog_insns: insns.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: The kernel writes no more than the two lengths say.
+    check(unsafe { libbpf_sys::bpf_prog_get_info_by_fd(prog.as_raw_fd(), &mut info, &mut len) })?;
+    Ok(info)
+}
+
+/// What the kernel tells about a program.
+pub fn info(prog: BorrowedFd<'_>) -> Result<libbpf_sys::bpf_prog_info> {
+    info_into(prog, &mut [])
+}
+
+fn info_into(prog: BorrowedFd<'_>, insns: &mut [[u8; 8]]) -> Result<libbpf_sys::bpf_prog_info> {
+    let mut info = libbpf_sys::bpf_prog_info {
+        xlated_prog_len: size_of_val(insns) as u32,
+        xlated_prog_insns: insns.as_mut_ptr() as u64,
+        ..Default::default()
+    };
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: The kernel writes as many bytes as `xlated_prog_len` says.
+    check(unsafe { libbpf_sys::bpf_prog_get_info_by_fd(prog.as_raw_fd(), &mut info, &mut len) })?;
+    Ok(info)
+}
+
+/// How often a program was left out because it was running on that CPU already.
+pub fn misses(prog: BorrowedFd<'_>) -> Result<u64> {
+    Ok(prog_info(prog, &mut [])?.recursion_misses)
+}
+
+/// The instructions of a program after the verifier, as the kernel shows them.
+pub fn xlated(prog: BorrowedFd<'_>) -> Result<Vec<[u8; 8]>> {
+    let mut insns = vec![[0; 8]; info(prog)?.xlated_prog_len as usize / 8];
+    info_into(prog, &mut insns)?;
+    Ok(insns)
+}
+
+/// Has the kernel count and time the runs of all programs, until dropped.
+pub fn enable_stats() -> io::Result<OwnedFd> {
+    // SAFETY: The call has no pointers.
+    let fd = check(unsafe { libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME) })?;
+    // SAFETY: The kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// libbpf's low-level calls return a negative errno.
-fn check(ret: i32) -> io::Result<i32> {
+pub fn check(ret: i32) -> io::Result<i32> {
     match ret {
         0.. => Ok(ret),
         _ => Err(io::Error::from_raw_os_error(-ret)),
     }
+}
+
+/// Loads the program `name` only, for `target`.
+pub fn load_for(mut open: OpenObject, name: &str, target: &str) -> Result<Object> {
+    pick(&mut open, |prog| prog == name);
+    for mut prog in open.progs_mut().filter(|prog| prog.name() == name) {
+        prog.set_attach_target(0, Some(target.to_owned()))
+            .with_context(|| format!("{name} cannot be put on {target}"))?;
+    }
+    open.load()
+        .with_context(|| format!("cannot load {name} for {target}"))
 }

@@ -4,13 +4,13 @@
 //! or its hang is one `not ok` and no more.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{ErrorKind, Read, Seek};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{memfd_create, MemfdFlags};
 use rustix::io::Errno;
@@ -18,9 +18,11 @@ use rustix::process::{kill_process_group, pidfd_open, Pid, PidfdFlags, Signal};
 
 use crate::attach::{Trampoline, Via};
 use crate::device;
+use crate::hooks::{self, Hooked, Mode, Stats};
 use crate::kmod;
 use crate::ktap::Outcome;
 use crate::probe::Log;
+use crate::targets::{self, Targets};
 
 pub const EXIT_FAIL: u8 = 1;
 pub const EXIT_SKIP: u8 = 4;
@@ -38,21 +40,24 @@ pub struct Test {
 /// Where the test finds what it works with.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Env {
-    /// How programs are put on functions
-    #[arg(long, value_enum, default_value = "device")]
+    /// How programs are put on functions.
+    #[arg(skip = Via::Device)]
     pub via: Via,
 
     /// Directory of the BPF objects
-    #[arg(long, value_name = "DIR", default_value = "/lib/bpf")]
+    #[arg(long, value_name = "DIR", default_value_os_t = installed("obj"))]
     pub bpf: PathBuf,
 
     /// The module, for the tests that unload and load it
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "/lib/modules/rust_fsession.ko"
-    )]
+    #[arg(long, value_name = "FILE", default_value_os_t = installed("modules/rust_fsession.ko"))]
     pub module: PathBuf,
+}
+
+/// Where `name` lies in the suite that this program lies in, in `bin/`.
+pub fn installed(name: &str) -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let suite = program.ancestors().nth(2).unwrap_or(Path::new("/"));
+    suite.join(name)
 }
 
 impl Env {
@@ -61,8 +66,8 @@ impl Env {
     }
 
     pub fn trampoline(&self) -> Result<Trampoline> {
-        if self.via == Via::Device && !kmod::is_loaded() {
-            return Err(skip("rust_fsession.ko is not loaded"));
+        if self.via != Via::Link {
+            need_module()?;
         }
         Trampoline::open(self.via).with_context(|| format!("cannot open {}", device::PATH))
     }
@@ -75,17 +80,42 @@ impl Env {
         }
     }
 
+    /// For tests that trace the functions of a module made for it.
+    pub fn targets(&self) -> Result<Targets> {
+        Targets::open().map_err(|err| match err.kind() {
+            ErrorKind::NotFound => skip(format!("{}.ko is not loaded", targets::MODULE)),
+            _ => anyhow::Error::new(err).context("cannot open the test targets"),
+        })
+    }
+
+    /// Another module, from the directory of `module`.
+    pub fn other_module(&self, name: &str) -> PathBuf {
+        self.module.with_file_name(format!("{name}.ko"))
+    }
+
+    /// For tests of the hooks: sets their mode until the value is dropped.
+    pub fn hook(&self, mode: Mode) -> Result<Hooked> {
+        if self.via != Via::Device {
+            return Err(skip("the hooks are tested with --via device"));
+        }
+        need_module()?;
+        hooks::hook(mode)
+    }
+
     /// The arguments that give another process the same environment.
     fn args(&self) -> Vec<String> {
-        let via = match self.via {
-            Via::Device => "device",
-            Via::Link => "link",
-        };
         vec![
-            format!("--via={via}"),
+            format!("--via={}", self.via.name()),
             format!("--bpf={}", self.bpf.display()),
             format!("--module={}", self.module.display()),
         ]
+    }
+}
+
+fn need_module() -> Result<()> {
+    match kmod::is_loaded() {
+        true => Ok(()),
+        false => Err(skip("rust_fsession.ko is not loaded")),
     }
 }
 
@@ -108,7 +138,11 @@ pub fn skip(reason: impl Into<String>) -> anyhow::Error {
 /// Runs a test in this process and says how it went in the way that
 /// `run_apart()` understands: the exit code, and the last line for a skip.
 pub fn run_here(test: &Test, env: &Env) -> u8 {
-    let Err(err) = (test.run)(env) else {
+    let result = match env.via {
+        Via::Takeover => under_takeover(test, env),
+        _ => (test.run)(env),
+    };
+    let Err(err) = result else {
         return 0;
     };
     match err.downcast_ref::<Skip>() {
@@ -123,12 +157,25 @@ pub fn run_here(test: &Test, env: &Env) -> u8 {
     }
 }
 
-/// Runs a test in a process of its own. Gives what it printed as well.
-pub fn run_apart(test: &Test, env: &Env, timeout: Duration) -> Result<(Outcome, String)> {
+/// Runs a test with the hooks on, which must have had a part in it.
+fn under_takeover(test: &Test, env: &Env) -> Result<()> {
+    need_module()?;
+    let _hooked = hooks::hook(Mode::Takeover)?;
+    let before = Stats::read()?;
+    (test.run)(env)?;
+    let counted = before.since()?;
+    counted.check_clean()?;
+    ensure!(counted.get("built")? > 0, "no image was built in Rust");
+    Ok(())
+}
+
+/// Has this program run the test `name` in a process of its own. Gives what it
+/// printed as well.
+pub fn run_apart(name: &str, env: &Env, timeout: Duration) -> Result<(Outcome, String)> {
     let mut output = File::from(memfd_create("output", MemfdFlags::CLOEXEC)?);
     let mut child = Command::new("/proc/self/exe")
         .args(env.args())
-        .arg(format!("--here={}", test.name))
+        .arg(format!("--here={name}"))
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?)
@@ -148,6 +195,8 @@ pub fn run_apart(test: &Test, env: &Env, timeout: Duration) -> Result<(Outcome, 
             if !kill(&mut child)? {
                 text += ", and does not die: it hangs in the kernel";
             }
+            // It could not do that itself.
+            let _ = hooks::write(Mode::Off.name());
             Outcome::Fail
         }
         Some(status) => judge(status, &mut text),

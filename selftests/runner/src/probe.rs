@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use bytemuck::{Pod, Zeroable};
 use libbpf_rs::{MapHandle, MapType, Object, RingBuffer, RingBufferBuilder};
 
@@ -28,17 +28,17 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn program(self, sleepable: bool) -> Result<&'static str> {
-        Ok(match (self, sleepable) {
+    fn program(self, sleepable: bool) -> &'static str {
+        match (self, sleepable) {
             (Kind::Fentry, false) => "probe_fentry",
             (Kind::Fentry, true) => "probe_fentry_sleepable",
             (Kind::Fexit, false) => "probe_fexit",
             (Kind::Fexit, true) => "probe_fexit_sleepable",
             (Kind::FmodRet, false) => "probe_fmod_ret",
-            (Kind::FmodRet, true) => bail!("there is no sleepable fmod_ret probe"),
+            (Kind::FmodRet, true) => "probe_fmod_ret_sleepable",
             (Kind::Session, false) => "probe_session",
             (Kind::Session, true) => "probe_session_sleepable",
-        })
+        }
     }
 
     pub fn attach_type(self) -> u32 {
@@ -135,8 +135,13 @@ impl Spec {
     }
 
     /// Looks at calls from this process only.
-    pub fn this_process(mut self) -> Self {
-        self.config.tgid = std::process::id();
+    pub fn this_process(self) -> Self {
+        self.process(std::process::id())
+    }
+
+    /// Looks at calls from one process only.
+    pub fn process(mut self, id: u32) -> Self {
+        self.config.tgid = id;
         self
     }
 
@@ -255,7 +260,7 @@ impl Log {
 
     pub fn load(&self, spec: Spec) -> Result<Probe> {
         let id = self.ids.replace(self.ids.get() + 1);
-        let program = spec.kind.program(spec.sleepable)?;
+        let program = spec.kind.program(spec.sleepable);
         let mut object = bpf::open(&self.dir, "probe")?;
         bpf::pick(&mut object, |name| name == program);
         bpf::set_globals(&mut object, ".rodata.config", &Config { id, ..spec.config })?;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
 use runner::compare::{Builders, Cases, Difference, Need, Spec, Verdict};
+use runner::harness::installed;
 use runner::image;
 
 /// What kselftest takes for skipped.
@@ -42,7 +43,7 @@ struct Args {
     show: u64,
 
     /// Where the BPF objects are
-    #[arg(long, value_name = "DIR", default_value = "/lib/bpf")]
+    #[arg(long, value_name = "DIR", default_value_os_t = installed("obj"))]
     bpf_dir: PathBuf,
 }
 

@@ -2,12 +2,14 @@
 
 //! Runs the selftests and reports in KTAP, as kselftest wants it.
 
+use std::collections::HashSet;
 use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, Context, Result};
+use anyhow::{ensure, Context, Result};
 use clap::Parser;
+use runner::attach::Via;
 use runner::harness::{self, Env, Test};
 use runner::klog::{Klog, News};
 use runner::ktap::{Outcome, Writer};
@@ -17,7 +19,8 @@ use runner::tests;
 #[derive(Parser)]
 #[command(version, max_term_width = 80)]
 struct Args {
-    /// Tests to run [default: all]
+    /// Tests to run [default: all]: NAME in every way, takeover.NAME in one, or
+    /// all that begin like PART*
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -25,9 +28,17 @@ struct Args {
     #[arg(long)]
     list: bool,
 
+    /// How programs are put on functions, each way after the other
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["device", "takeover"])]
+    via: Vec<Via>,
+
     /// Seconds that one test may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
+
+    /// Stops at the first failure
+    #[arg(long)]
+    fail_fast: bool,
 
     #[command(flatten)]
     env: Env,
@@ -47,46 +58,102 @@ fn main() -> Result<ExitCode> {
         io::copy(&mut io::stdin(), &mut io::sink())?;
         return Ok(ExitCode::SUCCESS);
     }
+    let all: Vec<_> = args.via.iter().copied().flat_map(Run::all).collect();
     if args.list {
-        for test in tests::all() {
-            println!("{:24} {}", test.name, test.what);
+        // Those of several ways once.
+        let mut seen = HashSet::new();
+        for test in all.iter().map(|run| run.test) {
+            if seen.insert(test.name) {
+                println!("{:24} {}", test.name, test.what);
+            }
         }
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(name) = &args.here {
-        return Ok(harness::run_here(find(name)?, &args.env).into());
+        let run = all.iter().find(|run| run.name == *name);
+        let run = run.with_context(|| format!("there is no test {name}"))?;
+        return Ok(harness::run_here(run.test, &run.env(&args.env)).into());
     }
 
-    let chosen: Vec<_> = match args.names.as_slice() {
-        [] => tests::all().collect(),
-        names => names.iter().map(|name| find(name)).collect::<Result<_>>()?,
+    let chosen = match args.names.as_slice() {
+        [] => all,
+        names => choose(&all, names)?,
     };
-    run(&chosen, &args.env, Duration::from_secs(args.timeout))
+    run(&chosen, &args)
 }
 
-fn find(name: &str) -> Result<&'static Test> {
-    match tests::all().find(|test| test.name == name) {
-        Some(test) => Ok(test),
-        None => bail!("there is no test {name}, see runner --list"),
+/// A test in one of its ways.
+#[derive(Clone)]
+struct Run {
+    via: Via,
+    test: &'static Test,
+    /// The test's own, after that of any way but the module's device.
+    name: String,
+}
+
+impl Run {
+    fn all(via: Via) -> impl Iterator<Item = Self> {
+        tests::all(via).map(move |test| Self {
+            via,
+            test,
+            name: match via {
+                Via::Device => test.name.to_owned(),
+                _ => format!("{}.{}", via.name(), test.name),
+            },
+        })
+    }
+
+    fn is_meant(&self, name: &str) -> bool {
+        let mine = [self.name.as_str(), self.test.name];
+        match name.strip_suffix('*') {
+            Some(part) => mine.iter().any(|mine| mine.starts_with(part)),
+            None => mine.contains(&name),
+        }
+    }
+
+    fn env(&self, env: &Env) -> Env {
+        Env {
+            via: self.via,
+            ..env.clone()
+        }
     }
 }
 
-fn run(chosen: &[&Test], env: &Env, timeout: Duration) -> Result<ExitCode> {
+/// What `names` name, in their order.
+fn choose(all: &[Run], names: &[String]) -> Result<Vec<Run>> {
+    let mut chosen = Vec::new();
+    for name in names {
+        let before = chosen.len();
+        chosen.extend(all.iter().filter(|run| run.is_meant(name)).cloned());
+        ensure!(
+            chosen.len() > before,
+            "there is no test {name}, see runner --list"
+        );
+    }
+    Ok(chosen)
+}
+
+fn run(chosen: &[Run], args: &Args) -> Result<ExitCode> {
+    let timeout = Duration::from_secs(args.timeout);
     let mut klog = Klog::open().context("cannot read the kernel log, is this root?")?;
     let mut ktap = Writer::new(io::stdout().lock(), chosen.len())?;
 
-    for test in chosen {
+    for run in chosen {
         let start = Instant::now();
-        let (mut outcome, mut text) = harness::run_apart(test, env, timeout)?;
+        let (mut outcome, mut text) = harness::run_apart(&run.name, &run.env(&args.env), timeout)?;
         let took = start.elapsed();
         let news = klog.news()?;
         if news.splat {
             outcome = Outcome::Fail;
         }
         if outcome == Outcome::Fail {
-            explain(&mut text, test, &news);
+            explain(&mut text, &run.name, &news);
         }
-        ktap.result(test.name, &outcome, took, &text)?;
+        ktap.result(&run.name, &outcome, took, &text)?;
+        if args.fail_fast && outcome == Outcome::Fail {
+            ktap.diagnostics("stopped at the first failure")?;
+            break;
+        }
     }
 
     // What was freed late may complain late.
@@ -100,7 +167,7 @@ fn run(chosen: &[&Test], env: &Env, timeout: Duration) -> Result<ExitCode> {
     Ok(ktap.finish()?.exit_code().into())
 }
 
-fn explain(text: &mut String, test: &Test, news: &News) {
+fn explain(text: &mut String, name: &str, news: &News) {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -110,5 +177,5 @@ fn explain(text: &mut String, test: &Test, news: &News) {
     for line in &news.lines {
         *text += &format!("kernel: {line}\n");
     }
-    *text += &format!("reproduce: make vmtest T={}\n", test.name);
+    *text += &format!("reproduce: make vmtest T={name}\n");
 }

@@ -3,10 +3,12 @@
 //! The image as user space sees it. That it equals the C builder's is checked
 //! at every change of every test.
 
-use anyhow::{ensure, Result};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
-use super::wait_for;
+use anyhow::{ensure, Result};
+
+use super::{pause, sleeper, wait_for};
 use crate::harness::Env;
 use crate::image;
 use crate::kallsyms::{self, IMAGE_PREFIX};
@@ -23,6 +25,7 @@ tests! {
     image_shape: "begins, ends and calls its target as it should",
     image_read: "read() and pread() give its bytes, then end of file",
     image_generation: "every change builds a new image at a new address",
+    image_sleeper: "it lives until a task has left it, then it is freed",
     image_kallsyms: "kallsyms names it, and only while it is there",
 }
 
@@ -184,4 +187,26 @@ fn image_kallsyms(env: &Env) -> Result<()> {
     wait_for("kallsyms forgets the image", || {
         Ok(found(info.image_addr)?.is_none())
     })
+}
+
+fn image_sleeper(env: &Env) -> Result<()> {
+    let device = env.device()?;
+    let spec = Spec::new(Kind::Session, sleeper::TARGET).this_process();
+    let session = env.log()?.load(spec)?;
+    device.add(session.fd(), 0)?;
+    let image = device.info()?.image_addr;
+    let is_there = || -> Result<bool> {
+        Ok(kallsyms::images()?
+            .iter()
+            .any(|symbol| symbol.addr == image))
+    };
+    ensure!(is_there()?, "kallsyms does not show the image");
+    sleeper::while_asleep(&session, || {
+        drop(device);
+        // Long enough for every grace period but the sleeper's own.
+        pause(Duration::from_secs(1));
+        ensure!(is_there()?, "the image is gone under a task that is in it");
+        Ok(())
+    })?;
+    wait_for("the image is freed", || Ok(!is_there()?))
 }

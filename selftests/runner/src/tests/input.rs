@@ -5,9 +5,9 @@
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 
-use super::wait_for;
+use super::{cookie, wait_for};
 use crate::bpf;
 use crate::device::{abi, Device, Info};
 use crate::harness::Env;
@@ -30,6 +30,7 @@ tests! {
     bad_pointer: "EFAULT for bad addresses",
     bad_remove: "ENOENT for a program that is not attached",
     bad_read: "EFAULT for a bad buffer",
+    cookie_too_many: "one cookie more is E2BIG and changes nothing",
     bad_input_leak: "no program is kept after an error",
 }
 
@@ -289,4 +290,38 @@ fn bad_input_leak(env: &Env) -> Result<()> {
         wait_for("a refused program is freed", || Ok(!bpf::prog_exists(id)))?;
     }
     Ok(())
+}
+
+fn cookie_too_many(env: &Env) -> Result<()> {
+    // The kernel itself has no limit of its own for them.
+    let log = env.log()?;
+    let (tramp, sessions) = cookie::add_most(env, &log)?;
+    let device = tramp.device().context("no device")?;
+    let before = (device.info()?.image_addr, device.image()?);
+
+    let one_more = log.load(Spec::new(Kind::Session, cookie::TARGET).cookie())?;
+    check_errno!(
+        tramp.try_add(&one_more, 0),
+        E2BIG,
+        "a session cookie too many"
+    );
+    ensure!(
+        (device.info()?.image_addr, device.image()?) == before,
+        "the image has changed"
+    );
+    check_eq!(
+        device.info()?.nr_cookies,
+        abi::MAX_COOKIES,
+        "number of cookies"
+    );
+    sessions[0].test_run()?;
+    cookie::check_cookies(&log.take_exactly::<8>()?, |_| true)?;
+
+    // A session without one is no cookie too many, and a slot can be freed.
+    let without = log.load(Spec::new(Kind::Session, cookie::TARGET))?;
+    tramp.add(&without)?;
+    tramp.remove(&sessions[1])?;
+    tramp.add(&one_more)?;
+    sessions[0].test_run()?;
+    cookie::check_cookies(&log.take_exactly::<10>()?, |id| id != without.id)
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use rustix::thread::MembarrierCommand;
 
+use crate::attach::Via;
 use crate::harness::Test;
 
 /// Fails the test unless both sides are equal.
@@ -44,43 +45,89 @@ macro_rules! tests {
 }
 
 mod args;
+mod asleep;
+mod beside;
+mod bpf_targets;
 mod busy;
+mod calls;
+mod compare;
 mod cookie;
 mod detach;
+mod foreign;
+mod helpers;
+mod hooks;
 mod image;
+mod inner;
 mod input;
+mod jit;
 mod limits;
+mod livepatch;
+mod modify;
 mod module;
+mod onto;
 mod order;
+mod refused;
 mod rights;
 mod session;
 mod shared;
 mod sleeper;
+mod widths;
 
-pub fn all() -> impl Iterator<Item = &'static Test> {
-    [
-        session::TESTS,
-        args::TESTS,
-        cookie::TESTS,
-        order::TESTS,
-        detach::TESTS,
-        sleeper::TESTS,
-        image::TESTS,
-        input::TESTS,
-        busy::TESTS,
-        shared::TESTS,
-        limits::TESTS,
-        rights::TESTS,
-        module::TESTS,
-    ]
-    .into_iter()
-    .flatten()
+/// What holds for programs on a function, whoever puts them there.
+const EITHER_WAY: &[&[Test]] = &[
+    session::TESTS,
+    args::TESTS,
+    widths::TESTS,
+    helpers::TESTS,
+    cookie::TESTS,
+    calls::TESTS,
+    order::TESTS,
+    modify::TESTS,
+    inner::TESTS,
+    detach::TESTS,
+    sleeper::TESTS,
+    asleep::TESTS,
+    beside::TESTS,
+    foreign::TESTS,
+    livepatch::TESTS,
+    jit::TESTS,
+    limits::TESTS,
+];
+
+/// What the module's device does, and the module itself; what the verifier
+/// refuses has nothing to do with the way and is tried here, once.
+const BY_DEVICE: &[&[Test]] = &[
+    image::TESTS,
+    input::TESTS,
+    busy::TESTS,
+    compare::TESTS,
+    shared::TESTS,
+    rights::TESTS,
+    refused::TESTS,
+    bpf_targets::device::TESTS,
+    module::TESTS,
+];
+
+/// What only BPF links can do.
+const BY_LINK: &[&[Test]] = &[bpf_targets::link::TESTS];
+
+/// The tests that make sense this way.
+pub fn all(via: Via) -> impl Iterator<Item = &'static Test> {
+    let (these, hooks) = match via {
+        Via::Device => (BY_DEVICE, hooks::TESTS.as_slice()),
+        Via::Takeover | Via::Link => (BY_LINK, &[][..]),
+    };
+    [EITHER_WAY, these, hooks]
+        .into_iter()
+        .flatten()
+        .copied()
+        .flatten()
 }
 
 #[cfg(test)]
 #[test]
 fn list_fits_the_screen() {
-    for test in all() {
+    for test in [Via::Device, Via::Takeover].into_iter().flat_map(all) {
         assert!(
             test.name.len() <= 24 && test.what.len() <= 55,
             "{}",

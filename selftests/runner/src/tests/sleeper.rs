@@ -4,15 +4,12 @@
 //! returns through the image that it came in by.
 
 use std::thread;
-use std::time::Duration;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Result};
 use rustix::event::{eventfd, EventfdFlags};
 
-use super::{pause, wait_for};
-use crate::attach::Trampoline;
+use super::wait_for;
 use crate::harness::Env;
-use crate::kallsyms;
 use crate::probe::{cookie_value, Kind, Log, Phase, Probe, Spec};
 
 /// Sleeps until the event descriptor is written to.
@@ -20,7 +17,6 @@ pub const TARGET: &str = "eventfd_read";
 
 tests! {
     sleeper_detached: "session removed and descriptor closed meanwhile",
-    sleeper_image_kept: "its image lives until it has left, then it is freed",
     sleeper_one_removed: "the other session still sees its return",
     sleeper_readd: "a session that came back waits for the next call",
 }
@@ -60,33 +56,6 @@ fn sleeper_detached(env: &Env) -> Result<()> {
     let hits = session.hits()?;
     check_eq!((hits.entry, hits.ret), (1, 0), "entries and returns");
     Ok(())
-}
-
-fn sleeper_image_kept(env: &Env) -> Result<()> {
-    env.device()?;
-    let log = env.log()?;
-    let session = session(&log)?;
-    let tramp = env.trampoline()?;
-    tramp.add(&session)?;
-    let image = image_addr(&tramp)?;
-    let is_there = || -> Result<bool> {
-        Ok(kallsyms::images()?
-            .iter()
-            .any(|symbol| symbol.addr == image))
-    };
-    ensure!(is_there()?, "kallsyms does not show the image");
-    while_asleep(&session, || {
-        drop(tramp);
-        // Long enough for every grace period but the sleeper's own.
-        pause(Duration::from_secs(1));
-        ensure!(is_there()?, "the image is gone under a task that is in it");
-        Ok(())
-    })?;
-    wait_for("the image is freed", || Ok(!is_there()?))
-}
-
-fn image_addr(tramp: &Trampoline) -> Result<u64> {
-    Ok(tramp.device().context("no device")?.info()?.image_addr)
 }
 
 fn sleeper_one_removed(env: &Env) -> Result<()> {

@@ -17,13 +17,14 @@ use bytemuck::{Pod, Zeroable};
 use libbpf_rs::{MapCore, Object, RingBuffer, RingBufferBuilder};
 use runner::bpf;
 use runner::device::{Device, Info};
+use runner::harness::installed;
 
 use crate::{explain, open, show};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Directory of the BPF objects
-    #[arg(long, value_name = "DIR", default_value = "/lib/bpf")]
+    #[arg(long, value_name = "DIR", default_value_os_t = installed("obj"))]
     bpf: PathBuf,
 }
 

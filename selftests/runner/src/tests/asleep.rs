@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sleepable programs: they fault in user memory, and what happens to the image
+//! while they wait for it.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{ensure, Result};
+use rustix::process::getpgid;
+
+use super::{pause, wait_for};
+use crate::harness::{skip, Env};
+use crate::probe::{Kind, Log, Phase, Probe, Spec};
+use crate::userfault::Page;
+
+const TARGET: &str = "__x64_sys_getpgid";
+const VALUE: u64 = 0x1122_3344_5566_7788;
+
+tests! {
+    sleepable_fentry: "a sleepable fentry program faults in user memory",
+    sleepable_fexit: "likewise a fexit program",
+    sleepable_mixed: "sleepable programs among others",
+    asleep_removed: "a program is removed while a task sleeps in it",
+    asleep_return: "likewise a fexit program",
+    asleep_closed: "all are detached while a task sleeps in one",
+    asleep_added: "a program comes while a task sleeps in another",
+    asleep_released: "a program lives until who sleeps in it has left",
+}
+
+fn spec(kind: Kind, addr: u64) -> Spec {
+    Spec::new(kind, TARGET).this_process().sleepable(addr)
+}
+
+fn faults(env: &Env, kind: Kind) -> Result<()> {
+    let page = userfault()?;
+    let log = env.log()?;
+    let probe = log.load(spec(kind, page.addr()))?;
+    let tramp = env.trampoline()?;
+    tramp.add(&probe)?;
+    asleep(&page, || Ok(()))?;
+    let [event] = log.take_exactly()?;
+    check_eq!(event.user, VALUE, "user memory");
+    Ok(())
+}
+
+fn userfault() -> Result<Page> {
+    Page::new().map_err(|err| match err.kind() {
+        io::ErrorKind::Unsupported => skip("no userfaultfd()"),
+        _ => err.into(),
+    })
+}
+
+/// Has a thread call the target and sleep in a program, for want of the page,
+/// while `body` runs.
+fn asleep(page: &Page, body: impl FnOnce() -> Result<()>) -> Result<()> {
+    thread::scope(|scope| {
+        let sleeper = scope.spawn(|| getpgid(None));
+        let result = page.wait_wanted().map_err(Into::into).and_then(|()| body());
+        let awake = sleeper.is_finished();
+        // Whatever happened, nobody is left waiting.
+        page.fill(VALUE)?;
+        sleeper.join().expect("a sleeper does not panic")?;
+        result?;
+        ensure!(!awake, "the thread did not sleep");
+        Ok(())
+    })
+}
+
+fn sleepable_fentry(env: &Env) -> Result<()> {
+    faults(env, Kind::Fentry)
+}
+
+fn sleepable_fexit(env: &Env) -> Result<()> {
+    faults(env, Kind::Fexit)
+}
+
+fn sleepable_mixed(env: &Env) -> Result<()> {
+    let page = userfault()?;
+    let log = env.log()?;
+    let plain = log.load(Spec::new(Kind::Session, TARGET).this_process().cookie())?;
+    let sleeps = log.load(spec(Kind::Session, page.addr()).cookie())?;
+    let fexit = log.load(Spec::new(Kind::Fexit, TARGET).this_process())?;
+    let tramp = env.trampoline()?;
+    for probe in [&plain, &sleeps, &fexit] {
+        tramp.add(probe)?;
+    }
+    asleep(&page, || Ok(()))?;
+    let events: [_; 5] = log.take_exactly()?;
+    let order = events.each_ref().map(|event| (event.id, event.phase()));
+    check_eq!(
+        order,
+        [
+            (sleeps.id, Phase::Entry),
+            (plain.id, Phase::Entry),
+            (fexit.id, Phase::Return),
+            (sleeps.id, Phase::Return),
+            (plain.id, Phase::Return),
+        ],
+        "records"
+    );
+    super::cookie::check_cookies(&events, |id| id != fexit.id)
+}
+
+/// A program that sleeps, and a session beside it.
+fn two(log: &Log, kind: Kind, page: &Page) -> Result<(Probe, Probe)> {
+    let sleeps = log.load(spec(kind, page.addr()))?;
+    let other = log.load(Spec::new(Kind::Session, TARGET).this_process().cookie())?;
+    Ok((sleeps, other))
+}
+
+fn asleep_removed(env: &Env) -> Result<()> {
+    let page = userfault()?;
+    let log = env.log()?;
+    let (sleeps, other) = two(&log, Kind::Session, &page)?;
+    let tramp = env.trampoline()?;
+    tramp.add(&sleeps)?;
+    tramp.add(&other)?;
+    asleep(&page, || tramp.remove(&sleeps))?;
+    // It finished its entry half; its return half was patched out.
+    check_eq!(
+        log.take_order()?,
+        [
+            (other.id, Phase::Entry),
+            (sleeps.id, Phase::Entry),
+            (other.id, Phase::Return),
+        ],
+        "records"
+    );
+    getpgid(None)?;
+    let later = [(other.id, Phase::Entry), (other.id, Phase::Return)];
+    check_eq!(log.take_order()?, later, "records of the next call");
+    Ok(())
+}
+
+fn asleep_return(env: &Env) -> Result<()> {
+    let page = userfault()?;
+    let log = env.log()?;
+    let (sleeps, other) = two(&log, Kind::Fexit, &page)?;
+    let tramp = env.trampoline()?;
+    tramp.add(&other)?;
+    tramp.add(&sleeps)?;
+    asleep(&page, || tramp.remove(&sleeps))?;
+    check_eq!(
+        log.take_order()?,
+        [
+            (other.id, Phase::Entry),
+            (sleeps.id, Phase::Return),
+            (other.id, Phase::Return),
+        ],
+        "records"
+    );
+    Ok(())
+}
+
+fn asleep_closed(env: &Env) -> Result<()> {
+    let page = userfault()?;
+    let log = env.log()?;
+    let (sleeps, other) = two(&log, Kind::Session, &page)?;
+    let tramp = env.trampoline()?;
+    tramp.add(&other)?;
+    tramp.add(&sleeps)?;
+    asleep(&page, || {
+        drop(tramp);
+        // Long enough for every grace period but the sleeper's own.
+        pause(Duration::from_millis(500));
+        Ok(())
+    })?;
+    check_eq!(log.take_order()?, [(sleeps.id, Phase::Entry)], "records");
+    getpgid(None)?;
+    check_eq!(log.take_order()?, [], "records of the next call");
+    Ok(())
+}
+
+fn asleep_added(env: &Env) -> Result<()> {
+    let page = userfault()?;
+    let log = env.log()?;
+    let (sleeps, other) = two(&log, Kind::Session, &page)?;
+    let tramp = env.trampoline()?;
+    tramp.add(&sleeps)?;
+    asleep(&page, || tramp.add(&other))?;
+    let seen = [(sleeps.id, Phase::Entry), (sleeps.id, Phase::Return)];
+    check_eq!(log.take_order()?, seen, "records of who was there");
+    getpgid(None)?;
+    check_eq!(log.take()?.len(), 4, "records of the next call");
+    Ok(())
+}
+
+fn asleep_released(env: &Env) -> Result<()> {
+    let page = userfault()?;
+    let log = env.log()?;
+    let (sleeps, _) = two(&log, Kind::Session, &page)?;
+    let id = sleeps.prog_id()?;
+    let tramp = env.trampoline()?;
+    tramp.add(&sleeps)?;
+    asleep(&page, || {
+        tramp.remove(&sleeps)?;
+        drop(tramp);
+        drop(sleeps);
+        pause(Duration::from_millis(500));
+        Ok(())
+    })?;
+    // That the sleeper came back shows that its code was still there.
+    check_eq!(log.take()?.len(), 1, "records");
+    wait_for("the program is freed", || Ok(!crate::bpf::prog_exists(id)))
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Comparing builders: what the request takes, refuses and survives. That the
+//! builders agree is what the `compare` program is for.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use anyhow::{ensure, Result};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::compare::{Builders, Cases, Verdict};
+use crate::device::abi::{self, Case, CaseProg};
+use crate::harness::Env;
+use crate::probe::{Kind, Spec};
+
+const PAGE: usize = 4096;
+/// `BPF_TRAMP_F_CALL_ORIG`
+const CALL_ORIG: u32 = 1 << 1;
+
+tests! {
+    compare_images: "both images come back, and are equal",
+    compare_sample: "grid and random cases are identical",
+    compare_refused: "EINVAL for what the kernel would not ask for",
+    compare_pointer: "EFAULT for bad addresses",
+    compare_garbage: "any bytes are answered",
+    compare_beside: "a descriptor compares while its session runs",
+}
+
+/// A session on a function of two arguments.
+fn session() -> [CaseProg; 2] {
+    [abi::LIST_FENTRY, abi::LIST_FEXIT].map(|list| CaseProg {
+        list,
+        traits: abi::PROG_SESSION | abi::PROG_COOKIE,
+        ..Default::default()
+    })
+}
+
+fn case(progs: &[CaseProg]) -> Case {
+    let mut case = Case {
+        progs: progs.as_ptr() as u64,
+        nr_progs: progs.len() as u32,
+        flags: CALL_ORIG,
+        nr_args: 2,
+        arena_prog_fd: -1,
+        ..Default::default()
+    };
+    case.arg_size[..2].fill(8);
+    case
+}
+
+fn compare_images(env: &Env) -> Result<()> {
+    let device = env.device()?;
+    let (mut rust, mut c) = (vec![0u8; PAGE], vec![0xff; PAGE]);
+    let progs = session();
+    let mut case = case(&progs);
+    case.rust_image = rust.as_mut_ptr() as u64;
+    case.c_image = c.as_mut_ptr() as u64;
+    device.compare(&mut case)?;
+    check_eq!(case.verdict, abi::REFERENCE_IDENTICAL, "verdict");
+    check_eq!(case.differs_at, -1, "place of a difference");
+    ensure!(case.rust_ret > 0, "an image of {} bytes", case.rust_ret);
+    let sizes = [case.rust_size, case.c_size, case.c_ret];
+    check_eq!(sizes, [case.rust_ret; 3], "sizes");
+    let size = case.rust_ret as usize;
+    check_eq!(rust[..size], c[..size], "images");
+    ensure!(rust[..size].iter().any(|&byte| byte != 0), "an empty image");
+    Ok(())
+}
+
+fn compare_sample(env: &Env) -> Result<()> {
+    let builders = Builders::open(&env.bpf)?;
+    let cases = Cases { seed: 3 };
+    let mut identical = 0;
+    for number in Cases::numbers(2000).take(2000) {
+        match builders.compare(&cases.get(number))? {
+            Verdict::Identical => identical += 1,
+            Verdict::NotRun(_) => (),
+            verdict => ensure!(false, "case {number}, seed 3: {verdict:?}"),
+        }
+    }
+    ensure!(identical > 1000, "{identical} of 2000 cases were compared");
+    Ok(())
+}
+
+fn compare_refused(env: &Env) -> Result<()> {
+    let device = env.device()?;
+    let many = vec![session()[0]; abi::CASE_MAX_PROGS as usize + 1];
+    let refused = |name, change: fn(&mut Case)| -> Result<()> {
+        let mut progs = session();
+        let mut case = case(&progs);
+        change(&mut case);
+        // The list of a program is wrong where there would be too many of them.
+        progs[1].list = if name == "list" { 3 } else { progs[1].list };
+        case.progs = if name == "programs" {
+            many.as_ptr()
+        } else {
+            progs.as_ptr()
+        } as u64;
+        check_errno!(device.compare(&mut case), EINVAL, "bad {name}");
+        Ok(())
+    };
+    refused("programs", |case| case.nr_progs = abi::CASE_MAX_PROGS + 1)?;
+    refused("list", |_| ())?;
+    refused("number of arguments", |case| {
+        case.nr_args = abi::CASE_MAX_ARGS as u32 + 1;
+    })?;
+    refused("size of an argument", |case| case.arg_size[1] = 17)?;
+    refused("endbr", |case| case.endbr = 2)?;
+    refused("flags", |case| case.flags = 1 << 9)?;
+    refused("reserved", |case| case.reserved = 1)
+}
+
+fn compare_pointer(env: &Env) -> Result<()> {
+    let device = env.device()?;
+    let progs = session();
+    for bad in [8, 1 << 63, u64::MAX] {
+        let fields: [fn(&mut Case) -> &mut u64; 3] = [
+            |case| &mut case.progs,
+            |case| &mut case.rust_image,
+            |case| &mut case.c_image,
+        ];
+        for (at, field) in fields.iter().enumerate() {
+            let mut case = case(&progs);
+            *field(&mut case) = bad;
+            check_errno!(device.compare(&mut case), EFAULT, "pointer {at} {bad:#x}");
+        }
+    }
+    // A descriptor of something else, and of nothing.
+    let mut case = case(&progs);
+    for fd in [1000, device.as_fd().as_raw_fd()] {
+        case.arena_prog_fd = fd;
+        let result = device.compare(&mut case);
+        ensure!(result.is_err(), "an arena in descriptor {fd}");
+    }
+    Ok(())
+}
+
+/// Bytes that make sense often enough to get past the first check.
+fn compare_garbage(env: &Env) -> Result<()> {
+    let device = env.device()?;
+    let rng = &mut StdRng::seed_from_u64(4);
+    let mut answered = 0;
+    for _ in 0..20_000 {
+        let progs: Vec<CaseProg> = (0..rng.random_range(0..8))
+            .map(|_| CaseProg {
+                bpf_cookie: rng.random(),
+                entry: if rng.random() { 0 } else { rng.random() },
+                list: [0, 1, 2, rng.random_range(0..4)][rng.random_range(0..4)],
+                traits: rng.random::<u32>() >> rng.random_range(0..32),
+            })
+            .collect();
+        let mut case = case(&progs);
+        case.flags = rng.random::<u32>() >> rng.random_range(20..32);
+        case.endbr = u32::from(rng.random_ratio(1, 4));
+        case.nr_args = rng.random_range(0..14);
+        for (size, flags) in case.arg_size.iter_mut().zip(&mut case.arg_flags) {
+            *size = rng.random_range(0..18);
+            *flags = rng.random::<u8>() & !(1 << 2);
+        }
+        answered += u32::from(device.compare(&mut case).is_ok());
+    }
+    ensure!(answered > 100, "{answered} of 20000 cases got an answer");
+    Ok(())
+}
+
+fn compare_beside(env: &Env) -> Result<()> {
+    let device = env.device()?;
+    let session = env.log()?.load(
+        Spec::new(Kind::Session, "bpf_fentry_test1")
+            .cookie()
+            .quiet(),
+    )?;
+    device.add(session.fd(), 0)?;
+    let image = device.image()?;
+    let progs = self::session();
+    for _ in 0..100 {
+        let mut case = case(&progs);
+        device.compare(&mut case)?;
+        check_eq!(case.verdict, abi::REFERENCE_IDENTICAL, "verdict");
+    }
+    ensure!(device.image()? == image, "the image has changed");
+    session.test_run()?;
+    check_eq!(session.hits()?.ret, 1, "runs of the session");
+    Ok(())
+}

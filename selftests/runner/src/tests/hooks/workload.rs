@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Hundreds of programs of all kinds, on images of either builder.
+
+use std::time::Instant;
+
+use anyhow::{ensure, Result};
+
+use crate::harness::Env;
+use crate::hooks::{self, Mode, Stats};
+use crate::workload;
+
+tests! {
+    hooks_shadow: "500 programs and more: C and Rust build the same",
+    hooks_takeover: "500 programs and more run on Rust images",
+    hooks_mismatches: "what differed can be read, here nothing did",
+}
+
+/// Runs the workload in this mode and tells what the hooks counted meanwhile.
+fn run_in(env: &Env, mode: Mode) -> Result<(workload::Report, Stats)> {
+    let _hooked = env.hook(mode)?;
+    let (before, start) = (Stats::read()?, Instant::now());
+    let report = workload::run(env)?;
+    let counted = before.since()?;
+    println!(
+        "{} programs, {} functions not traceable, {:.1} s",
+        report.programs,
+        report.refused,
+        start.elapsed().as_secs_f64()
+    );
+    println!("{counted}");
+    for note in &report.notes {
+        println!("{note}");
+    }
+    counted.check_clean()?;
+    check_eq!(counted.get("refused")?, 0, "images that do not fit");
+    Ok((report, counted))
+}
+
+fn hooks_shadow(env: &Env) -> Result<()> {
+    let (report, counted) = run_in(env, Mode::Shadow)?;
+    let compared = counted.get("compared")?;
+    ensure!(
+        compared >= report.images,
+        "{compared} of {} images compared",
+        report.images
+    );
+    check_eq!(counted.get("identical")?, compared, "identical images");
+    ensure!(counted.get("kfunc_compared")? > 0, "no kfunc was compared");
+    check_eq!(counted.get("built")?, 0, "images of Rust in use");
+    check_eq!(counted.get("kfunc_inlined")?, 0, "kfuncs inlined by Rust");
+    Ok(())
+}
+
+fn hooks_takeover(env: &Env) -> Result<()> {
+    let (report, counted) = run_in(env, Mode::Takeover)?;
+    let built = counted.get("built")?;
+    ensure!(
+        built >= report.images,
+        "{built} of {} images built by Rust",
+        report.images
+    );
+    ensure!(
+        counted.get("kfunc_inlined")? > 0,
+        "Rust did not inline any kfunc"
+    );
+    check_eq!(counted.get("compared")?, 0, "images compared");
+    Ok(())
+}
+
+fn hooks_mismatches(env: &Env) -> Result<()> {
+    let _hooked = env.hook(Mode::Off)?;
+    let files = hooks::mismatch_files()?;
+    check_eq!(files.len(), 16, "files of differences");
+    check_eq!(Stats::read()?.get("different")?, 0, "differences");
+    for (nr, text) in files.iter().enumerate() {
+        check_eq!(text, "", "file {nr}");
+    }
+    Ok(())
+}

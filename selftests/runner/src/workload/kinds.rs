@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Programs on functions of the kernel, kind by kind.
+
+use std::fs::File;
+
+use anyhow::{ensure, Context, Result};
+
+use super::bulk::{Attached, Bulk, What};
+use super::functions::{Function, Functions, MAX_ARGS};
+use super::Report;
+
+/// The functions that `BPF_PROG_TEST_RUN` calls, and what each returns.
+const TEST_FUNCTIONS: [(&str, u32); 12] = [
+    ("bpf_fentry_test1", 2),
+    ("bpf_fentry_test2", 5),
+    ("bpf_fentry_test3", 15),
+    ("bpf_fentry_test4", 34),
+    ("bpf_fentry_test5", 65),
+    ("bpf_fentry_test6", 111),
+    ("bpf_fentry_test7", 0),
+    ("bpf_fentry_test8", 0),
+    ("bpf_fentry_test9", 0),
+    ("bpf_fentry_test10", 0),
+    ("bpf_modify_return_test", 4),
+    ("bpf_modify_return_test2", 29),
+];
+
+/// The one of them that takes sleepable programs.
+const SLEEPABLE: &str = "bpf_fentry_test1";
+
+/// Every kind at once on the functions that the test can have called: each
+/// program sees one call.
+pub fn test_functions(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Result<()> {
+    let mut attached = Vec::new();
+    for (name, ret) in TEST_FUNCTIONS {
+        let function = functions.named(name)?;
+        let mut add = |what, sleepable| -> Result<()> {
+            let program = bulk
+                .attach(what, sleepable, function)?
+                .with_context(|| format!("cannot attach {what:?} to {name}"))?;
+            attached.push((program, ret));
+            Ok(())
+        };
+        let modifies = name == SLEEPABLE || name.starts_with("bpf_modify");
+        for sleepable in [false, true] {
+            if sleepable && name != SLEEPABLE {
+                continue;
+            }
+            for what in What::TRACING {
+                add(what, sleepable)?;
+            }
+            if modifies {
+                add(What::FmodRet, sleepable)?;
+            }
+        }
+    }
+    call_test_functions(&attached)?;
+    for (program, ret) in &attached {
+        let seen = bulk.seen_by(program)?;
+        let (entries, returns) = program.what.halves();
+        ensure!(
+            (seen.entries, seen.returns) == (entries, returns),
+            "{program:?} saw {seen:?} of one call"
+        );
+        ensure!(
+            returns == 0 || seen.ret as u32 == *ret,
+            "{program:?} saw {seen:?}, not {ret}"
+        );
+    }
+    report.attached(attached.len() as u64);
+    Ok(())
+}
+
+/// Two kinds of runs call two sets of functions.
+fn call_test_functions(attached: &[(Attached, u32)]) -> Result<()> {
+    for what in [What::Fentry, What::FmodRet] {
+        let (program, _) = attached
+            .iter()
+            .find(|(program, _)| program.what == what)
+            .context("every kind is attached")?;
+        let retval = program.test_run()?;
+        let expected = if what == What::FmodRet {
+            (2 << 16) | (4 + 29)
+        } else {
+            0
+        };
+        ensure!(
+            retval == expected,
+            "the functions return {retval:#x} instead of {expected:#x}"
+        );
+    }
+    Ok(())
+}
+
+/// Functions of every number of arguments, and those that take a struct.
+pub fn by_arguments(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Result<()> {
+    const EACH: usize = 20;
+    let mut attached = Vec::new();
+    for nr_args in 0..=MAX_ARGS {
+        let fitting = functions.choose(|function| function.nr_args == nr_args);
+        let found = some_of(bulk, &fitting, &What::TRACING, false, EACH, report)?;
+        ensure!(!found.is_empty(), "no function of {nr_args} arguments");
+        attached.extend(found);
+    }
+    let fitting = functions.choose(|function| function.by_value);
+    let found = some_of(bulk, &fitting, &What::TRACING, false, EACH, report)?;
+    ensure!(found.len() >= EACH / 2, "few functions take a struct");
+    attached.extend(found);
+    busy_system()?;
+    report.attached(attached.len() as u64);
+    Ok(())
+}
+
+/// Sleepable programs, and those that change return values, on system calls.
+pub fn system_calls(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Result<()> {
+    use What::{Fentry, Fexit, FmodRet, Session, WithCookie};
+    const EACH: usize = 60;
+    let kinds = [Fentry, Fexit, FmodRet, Session, WithCookie];
+    let mut chosen = functions.choose(|function| {
+        // These do not return, or not to their caller.
+        function.name.starts_with("__x64_sys_")
+            && !["exit", "sigreturn", "exec"]
+                .iter()
+                .any(|word| function.name.contains(word))
+    });
+    // For this one is known to be called.
+    chosen.insert(0, functions.named("__x64_sys_getpgid")?);
+    let attached = some_of(bulk, &chosen, &kinds, true, EACH, report)?;
+    busy_system()?;
+    let seen = bulk.seen_by(&attached[0])?;
+    ensure!(seen.entries >= 1, "getpgid() was not seen: {seen:?}");
+    report.attached(attached.len() as u64);
+    Ok(())
+}
+
+/// LSM programs, and fmod_ret programs on what calls the LSMs.
+pub fn security(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Result<()> {
+    const EACH: usize = 60;
+    let hooks = functions.choose(|function| {
+        function.name.starts_with("bpf_lsm_") && function.name != "bpf_lsm_file_open"
+    });
+    let mut attached = Vec::new();
+    match functions.named("bpf_lsm_file_open") {
+        Ok(file_open) => {
+            let program = bulk
+                .attach(What::Lsm, false, file_open)?
+                .context("cannot attach an LSM program")?;
+            attached.extend(some_of(bulk, &hooks, &[What::Lsm], false, EACH, report)?);
+            attached.extend(some_of(bulk, &hooks, &[What::Lsm], true, EACH / 4, report)?);
+            busy_system()?;
+            if bulk.seen_by(&program)?.entries == 0 {
+                report.note("LSM programs were attached, but bpf is not among the LSMs (lsm=)");
+            }
+            attached.push(program);
+        }
+        Err(_) => report.note("no LSM programs: the kernel has no CONFIG_BPF_LSM"),
+    }
+    let callers = functions.choose(|function| function.name.starts_with("security_"));
+    attached.extend(some_of(
+        bulk,
+        &callers,
+        &[What::FmodRet],
+        false,
+        EACH,
+        report,
+    )?);
+    busy_system()?;
+    report.attached(attached.len() as u64);
+    Ok(())
+}
+
+/// Attaches programs of `kinds` by turns to the first `count` functions that
+/// the kernel takes.
+fn some_of(
+    bulk: &mut Bulk,
+    functions: &[&Function],
+    kinds: &[What],
+    sleepable: bool,
+    count: usize,
+    report: &mut Report,
+) -> Result<Vec<Attached>> {
+    let mut attached = Vec::new();
+    for function in functions {
+        if attached.len() == count {
+            break;
+        }
+        let what = kinds[attached.len() % kinds.len()];
+        match bulk.attach(what, sleepable, function)? {
+            Ok(program) => attached.push(program),
+            Err(err) if untraceable(&err) => report.refused += 1,
+            Err(err) => {
+                return Err(err).with_context(|| format!("{what:?} on {}", function.name));
+            }
+        }
+    }
+    Ok(attached)
+}
+
+/// What the kernel says of functions that it has inlined or does not let trace.
+fn untraceable(err: &std::io::Error) -> bool {
+    matches!(
+        err.raw_os_error(),
+        Some(libc::EINVAL | libc::ENOENT | libc::EBUSY | libc::EOPNOTSUPP | libc::EACCES)
+    )
+}
+
+/// Some of what a system does all day.
+fn busy_system() -> Result<()> {
+    rustix::process::getpgid(None)?;
+    std::thread::yield_now();
+    let mut file = File::open("/proc/self/status")?;
+    std::io::copy(&mut file, &mut std::io::sink())?;
+    let status = std::process::Command::new("/proc/self/exe")
+        .arg("--version")
+        .stdout(std::process::Stdio::null())
+        .status()?;
+    ensure!(status.success(), "a child ended with {status}");
+    Ok(())
+}
