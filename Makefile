@@ -2,8 +2,9 @@
 #
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
-targets := modules modules_install run test vmtest compare matrix hosttest \
-	lint fmt shell rust-analyzer update clean distclean
+targets := modules modules_install run test vmtest vng kselftest kunit compare \
+	matrix hosttest fuzz mutants lint fmt shell rust-analyzer update clean \
+	distclean
 
 .PHONY: help $(targets)
 .NOTPARALLEL:
@@ -16,11 +17,16 @@ help:
 
 #| Targets
 #|   run              boot a VM and show a session on a Rust-built trampoline
-#|   test             everything that must hold: lint, hosttest and vmtest
+#|   test             everything that must hold: lint, hosttest, vmtest, matrix
 #|   vmtest           the selftests, in a VM
+#|   vng              the same in a VM of virtme-ng
+#|   kselftest        the same on this machine's kernel
+#|   kunit            the host tests that can, in a kernel with CONFIG_KUNIT=y
 #|   compare          both builders, image by image, in a VM
 #|   matrix           the same on CPUs and kernels with other mitigations
 #|   hosttest         tests of the parts that need no kernel
+#|   fuzz             the builder on arbitrary input, for SECONDS=60
+#|   mutants          break the builder on purpose: do the selftests notice?
 #|   lint             rustfmt, shellcheck, clippy, a build with W=1
 #|   shell            a shell in the VM, with the module loaded
 #|

@@ -13,8 +13,9 @@ packages=(
 	rustc rust-src rustfmt rust-clippy cargo bindgen python3 rsync xz-utils zstd
 	# BPF objects and static userspace.
 	clang llvm bpftool libdw-dev zlib1g-dev libzstd-dev pkg-config ca-certificates
-	# Running and checking it.
+	# Running and checking it; virtme-ng's guest runs in here, too.
 	qemu-system-x86 busybox-static cpio shellcheck
+	virtme-ng virtiofsd mount udev iproute2
 )
 # All of elfutils has to come from the one suite: its newer libelf.a links
 # statically, and bpftool there knows fsession.
@@ -59,6 +60,7 @@ debootstrap() { # DIRECTORY
 		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
 		--setup-hook="echo '$preferences' >\"\$1/etc/apt/preferences\"" \
+		--customize-hook='ln -s ../bin/busybox "$1/usr/sbin/poweroff"' \
 		--customize-hook='chroot "$1" rustc --version >"$1/etc/rustc-version"' \
 		--customize-hook='chroot "$1" gcc -dumpversion >"$1/etc/gcc-version"' \
 		--customize-hook='chroot "$1" clang -dumpversion >"$1/etc/clang-version"' \
@@ -68,7 +70,8 @@ debootstrap() { # DIRECTORY
 
 # in_root [-r] COMMAND...: runs COMMAND in the build root, in the checkout, as
 # the caller (-r: as root), with a small environment of its own. The checkout,
-# the cache, `tree` and the directory `also` are at their own paths in there.
+# the cache, `tree` and the directory `also` (DIRECTORY:PLACE puts it elsewhere)
+# are at their own paths in there.
 in_root() {
 	local user groups name environment=() binds=("$top" "$cache")
 	user=$(id -u):$(id -g) groups=$(id -G)

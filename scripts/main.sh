@@ -19,6 +19,10 @@
 . "$top/scripts/compare.sh"
 # shellcheck source=scripts/test.sh
 . "$top/scripts/test.sh"
+# shellcheck source=scripts/kselftest.sh
+. "$top/scripts/kselftest.sh"
+# shellcheck source=scripts/mutants.sh
+. "$top/scripts/mutants.sh"
 
 counting=
 default=7.2
@@ -46,14 +50,25 @@ need_vm() {
 	need_buildroot
 	need_tree "$1"
 	check_bootable
-	step MODULE "rust_fsession.ko for Linux $release" 12 kbuild modules
-	step USER "programs and BPF objects" 120 build_user
+	build_all
 	need_initramfs
 	unlock
 }
 
+# For `tree`: the module, and the selftests with what they need.
+build_all() {
+	step MODULE "rust_fsession.ko for Linux $release" 12 kbuild modules
+	step TARGETS "modules for the selftests to trace" 7 build_targets
+	step USER "programs and BPF objects" 120 build_user
+}
+
+# They are no part of the module: built apart, never installed.
+build_targets() {
+	kbuild M="$top/selftests/targets" MO="$(module_directory)/targets" "$@" modules
+}
+
 build_user() {
-	in_root make -C selftests VMLINUX_BTF="$tree/vmlinux" OUTPUT="$(module_directory)/user" \
+	in_root make -C selftests bins bpf VMLINUX_BTF="$tree/vmlinux" OUTPUT="$(module_directory)/user" \
 		CARGO_TARGET_DIR="$base/cargo" V=1
 }
 
@@ -105,6 +120,22 @@ vmtest)
 	counting=yes
 	for one in "${series[@]}"; do vmtest "$one"; done
 	;;
+kunit)
+	counting=yes
+	kunit "${series[0]}"
+	;;
+vng)
+	counting=yes
+	for one in "${series[@]}"; do vng "$one"; done
+	;;
+kselftest)
+	counting=yes
+	kselftest
+	;;
+mutants)
+	counting=yes
+	mutants "${series[0]}"
+	;;
 compare)
 	need_vm "${series[0]}"
 	compare
@@ -120,6 +151,18 @@ lint)
 hosttest)
 	counting=yes
 	hosttest
+	;;
+fuzz)
+	# To bash it is a clock, what was asked for is in the environment.
+	seconds=$(printenv SECONDS) || seconds=60
+	[[ $seconds == [1-9]*([0-9]) ]] || die "for how many seconds? 'make fuzz SECONDS=60'"
+	lock
+	need_buildroot
+	step USER "fuzz target" 10 in_root selftests/fuzz/run.sh build "$base/fuzz"
+	unlock
+	text="arbitrary input, for $seconds s"
+	step FUZZ "$text" "$seconds" in_root selftests/fuzz/run.sh "$seconds" "$base/fuzz"
+	tail -n 1 "$(log_of FUZZ "$text")"
 	;;
 shell)
 	need_vm "${series[0]}"

@@ -18,22 +18,33 @@ check_bootable() {
 	check_configuration "$tree" "$tree" "$top/selftests/config"
 }
 
-# Makes $vm/initramfs of what was built for `tree`; with it the VM needs nothing
-# that another run may be building.
-need_initramfs() {
-	local built files
+# Gathers what was built for `tree` in $vm/suite, as kselftest installs it; with
+# it, a run needs nothing that another one may be building.
+need_suite() {
+	local built
 	built=$(module_directory)
 	vm=$(temporary vm)
-	files=$vm/files
+	suite=$vm/suite
 	rm -rf "$vm"
-	mkdir -p "$files"/{bin,lib/{bpf,modules},proc,sys,dev,tmp}
-	cp "$root/usr/bin/busybox" "$built"/user/bin/* "$files/bin"
-	cp "$built"/user/bpf/*.bpf.o "$files/lib/bpf"
-	cp "$built/rust_fsession.ko" "$files/lib/modules"
-	cp "$top/scripts/guest-init" "$files/init"
+	mkdir -p "$suite"/{bin,obj,modules}
+	cp "$built"/user/bin/* "$suite/bin"
+	cp "$built"/user/obj/*.bpf.o "$suite/obj"
+	cp "$built/rust_fsession.ko" "$built"/targets/*.ko "$suite/modules"
+	cp "$top/selftests/rust_fsession.sh" "$suite"
+}
+
+# Makes $vm/initramfs: the suite, and an init that runs it.
+need_initramfs() {
+	need_suite
+	mkdir "$suite"/{proc,sys,dev,tmp}
+	cp "$root/usr/bin/busybox" "$suite/bin"
+	cp "$top/scripts/guest-init" "$suite/init"
+	pack_initramfs
+}
+
+pack_initramfs() {
 	# shellcheck disable=SC2016
-	in_root sh -c 'cd "$1" && find . | cpio --quiet -o -H newc -R 0:0 >../initramfs' -- "$files"
-	rm -rf "$files"
+	in_root sh -c 'cd "$1" && find . | cpio --quiet -o -H newc -R 0:0 >../initramfs' -- "$suite"
 }
 
 # run_vm JOB...: boots `tree` and has its init do JOB, whose output comes through
@@ -87,21 +98,31 @@ choose_accelerator() {
 
 qemu() { # ACCELERATOR SECONDS JOB
 	: >"$vm/console"
-	boot "$@" -serial stdio </dev/null 2>"$vm/qemu" |
-		sed -u -e 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/[\x00-\x08\x0b-\x1f\x7f]//g' \
-			-e "w $vm/output" -e '/^guest: /d' || true
+	boot "$@" -serial stdio </dev/null 2>"$vm/qemu" | output || true
+}
+
+# Keeps and shows what comes from a guest, as plain text.
+output() {
+	sed -u -e 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/[\x00-\x08\x0b-\x1f\x7f]//g' \
+		-e "w $vm/output" -e '/^guest: /d'
 }
 
 boot() { # ACCELERATOR SECONDS JOB [QEMU-OPTION...]
-	local cpu=max accelerator=$1 limit=$2 job=$3 delay=
+	local cpu=max accelerator=$1 limit=$2 job=$3 options
 	shift 3
-	# Emulated time runs unevenly on a busy machine, too much so for the kernel to
-	# calibrate its delays: its guess may be wrong by orders of magnitude.
-	if [[ $accelerator == tcg ]]; then delay=lpj=8000000; else cpu=host; fi
+	[[ $accelerator == tcg ]] || cpu=host
+	options=$(kernel_options "$accelerator")
 	in_root timeout --foreground "$limit" qemu-system-x86_64 \
 		-accel "$accelerator" -cpu "${CPU:-$cpu}" -smp "${SMP:-2}" -m "${MEM:-1024}" \
 		-display none -nodefaults -no-user-config -no-reboot \
 		-kernel "$tree/arch/x86/boot/bzImage" -initrd "$vm/initramfs" \
-		-append "console=ttyS0 panic=-1 oops=panic loglevel=6 $delay ${CMDLINE:-} -- $job" \
+		-append "console=ttyS0 loglevel=6 $options -- $job" \
 		-serial "file:$vm/console" "$@"
+}
+
+kernel_options() { # ACCELERATOR
+	# Emulated time runs unevenly on a busy machine, too much so for the kernel to
+	# calibrate its delays: its guess may be wrong by orders of magnitude.
+	[[ $1 != tcg ]] || printf 'lpj=8000000 '
+	printf 'panic=-1 oops=panic %s' "${CMDLINE:-}"
 }

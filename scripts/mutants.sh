@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Do the selftests notice? The builder is broken in one way after the other, and
+# each broken module goes through them: in takeover, where nothing is compared
+# with the C builder, then with the comparison if that has noticed nothing.
+
+mutants() { # SERIES
+	local what file change
+	need_vm "$1"
+	choose_accelerator
+	while IFS='|' read -r what file change; do
+		[[ -z ${T:-} || " $T " == *" ${what// /-} "* ]] || continue
+		if (step MUTANT "$what" 60 mutant "$file" "$change"); then
+			passed=$((passed + 1))
+		else
+			failed=$((failed + 1))
+		fi
+		tail -n 1 "$(log_of MUTANT "$what")" | sed 's/^/          /'
+	done < <(sed -E '/^(#|$)/d; s/ *\| */|/g' "$top/selftests/mutants")
+}
+
+# Succeeds when it is noticed; the last line of output says how.
+mutant() { # FILE CHANGE
+	local copy=$vm/mutant via
+	rm -rf "$copy"
+	mkdir -p "$copy/build" "$copy/selftests/pure"
+	cp -a "$top"/{Kbuild,src,rust} "$copy"
+	cp -a "$top/selftests/pure/src" "$copy/selftests/pure"
+	sed -i "$2" "$copy/src/$1"
+	if cmp -s "$copy/src/$1" "$top/src/$1"; then
+		echo "changes nothing"
+		return 1
+	fi
+	also=$vm kbuild M="$copy" MO="$copy/build" modules
+	cp "$copy/build/rust_fsession.ko" "$suite/modules"
+	pack_initramfs
+	for via in takeover device; do
+		if ! TIMEOUT=${TIMEOUT:-300} run_vm test --via "$via" --fail-fast; then
+			noticed "$via"
+			return 0
+		fi
+	done
+	echo "not noticed"
+	return 1
+}
+
+noticed() { # VIA
+	local by
+	by=$(sed -nE 's/^not ok [0-9]+ ([^ ]*).*/\1/p' "$vm/output" | head -n 1)
+	[[ -n $by ]] || by="the end of the kernel"
+	echo "noticed in $1 by $by"
+}

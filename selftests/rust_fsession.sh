@@ -1,0 +1,64 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# usage: rust_fsession.sh [ARGUMENT...]
+#
+# The selftests on the running kernel, in KTAP: loads the modules beside it, has
+# bin/runner do what the ARGUMENTs say (everything, unless they name tests), and
+# unloads the modules. Exits with 4, kselftest's "skipped", where this machine
+# lacks something.
+
+skip() {
+	echo "TAP version 13"
+	echo "1..0 # SKIP $*"
+	exit 4
+}
+
+load() { # MODULE
+	why=$(insmod "$here/modules/$1.ko" 2>&1) || {
+		unload
+		skip "$1.ko does not load: ${why#*"$1.ko": }; dmesg may say more"
+	}
+}
+
+# An image keeps its module for as long as a task could be in there, which is
+# some grace periods after the detach.
+unload() {
+	for module in rust_fsession rust_fsession_targets; do
+		tries=50
+		while [ -e "/sys/module/$module" ] && ! rmmod "$module" 2>/dev/null; do
+			tries=$((tries - 1))
+			[ $tries -gt 0 ] || { rmmod "$module"; return 1; }
+			sleep 0.2
+		done
+	done
+}
+
+# Usually they are there; a minimal system may have left them out.
+mounted() { # TYPE DIRECTORY
+	grep -q " $2 $1 " /proc/mounts || mount -t "$1" "$1" "$2" || skip "no $1 in $2"
+}
+
+# Where they are run from the sources, what was built is elsewhere.
+here=$(cd "$(dirname "$0")" && pwd) || exit 1
+[ -e "$here/bin/runner" ] || here=${OUTPUT:-$here}
+
+[ "$(id -u)" = 0 ] || skip "it takes root"
+for file in bin/runner modules/rust_fsession.ko modules/rust_fsession_targets.ko; do
+	[ -e "$here/$file" ] || skip "$here/$file is not there: build the selftests first"
+done
+[ -r /sys/kernel/btf/vmlinux ] || skip "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"
+grep -q ' bpf_session_cookie$' /proc/kallsyms ||
+	skip "the kernel has no fsession: it takes Linux 7.2 or newer"
+mounted debugfs /sys/kernel/debug
+mounted tracefs /sys/kernel/tracing
+mounted bpf /sys/fs/bpf
+
+# Somebody's module may be another build.
+unload || skip "rust_fsession.ko is loaded and in use"
+load rust_fsession
+load rust_fsession_targets
+"$here/bin/runner" "$@"
+status=$?
+unload || status=1
+exit $status
