@@ -22,19 +22,8 @@ mutants() { # SERIES
 
 # Succeeds when it is noticed; the last line of output says how.
 mutant() { # FILE CHANGE
-	local copy=$vm/mutant via
-	rm -rf "$copy"
-	mkdir -p "$copy/build" "$copy/selftests/pure"
-	cp -a "$top"/{Kbuild,src,rust} "$copy"
-	cp -a "$top/selftests/pure/src" "$copy/selftests/pure"
-	sed -i "$2" "$copy/src/$1"
-	if cmp -s "$copy/src/$1" "$top/src/$1"; then
-		echo "changes nothing"
-		return 1
-	fi
-	also=$vm kbuild M="$copy" MO="$copy/build" modules
-	cp "$copy/build/rust_fsession.ko" "$suite/modules"
-	pack_initramfs
+	local via
+	plant "$@" || { echo "cannot be built, see above"; return 1; }
 	for via in takeover device; do
 		if ! TIMEOUT=${TIMEOUT:-300} run_vm test --via "$via" --fail-fast; then
 			noticed "$via"
@@ -43,6 +32,20 @@ mutant() { # FILE CHANGE
 	done
 	echo "not noticed"
 	return 1
+}
+
+# Builds it into the initramfs.
+plant() { # FILE CHANGE
+	local copy=$vm/mutant
+	rm -rf "$copy" &&
+		mkdir -p "$copy/build" "$copy/selftests/pure" &&
+		cp -a "$top"/{Kbuild,src,rust} "$copy" &&
+		cp -a "$top/selftests/pure/src" "$copy/selftests/pure" &&
+		sed -i "$2" "$copy/src/$1" &&
+		! diff -u "$top/src/$1" "$copy/src/$1" &&
+		kbuild M="$copy" MO="$copy/build" modules &&
+		cp "$copy/build/rust_fsession.ko" "$suite/modules" &&
+		pack_initramfs
 }
 
 noticed() { # VIA

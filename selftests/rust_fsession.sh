@@ -44,12 +44,12 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 1
 [ -e "$here/bin/runner" ] || here=${OUTPUT:-$here}
 
 [ "$(id -u)" = 0 ] || skip "it takes root"
+[ -r /sys/kernel/btf/vmlinux ] || skip "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"
+grep -q bpf_tramp_skip /sys/kernel/btf/vmlinux ||
+	skip "Linux $(uname -r) has no fsession that fits: it takes 7.2 or newer"
 for file in bin/runner modules/rust_fsession.ko modules/rust_fsession_targets.ko; do
 	[ -e "$here/$file" ] || skip "$here/$file is not there: build the selftests first"
 done
-[ -r /sys/kernel/btf/vmlinux ] || skip "the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)"
-grep -q ' bpf_session_cookie$' /proc/kallsyms ||
-	skip "the kernel has no fsession: it takes Linux 7.2 or newer"
 mounted debugfs /sys/kernel/debug
 mounted tracefs /sys/kernel/tracing
 mounted bpf /sys/fs/bpf
