@@ -11,6 +11,7 @@ use crate::{
     kapi::{
         bpf_prog::BpfProg,
         capability,
+        errno::unsupported,
         miscdevice::DeviceWithContext, //
     },
     platform::Platform,
@@ -60,6 +61,8 @@ impl Descriptor {
         }
         self.trampoline
             .add(BpfProg::from_fd(arg.prog_fd)?, arg.bpf_cookie)
+            // The builder says what C says, but user space has no name for it.
+            .map_err(|e| if e == ENOTSUPP { unsupported() } else { e })
     }
 
     fn remove(&self, arg: uapi::Remove) -> Result {

@@ -34,9 +34,6 @@ tests! {
     refused_notrace: "a function without ftrace's call: no image",
 }
 
-/// The kernel's own, not `EOPNOTSUPP`.
-const ENOTSUPP: i32 = 524;
-
 /// What libbpf had to say: the verifier's log among it.
 static SAID: Mutex<String> = Mutex::new(String::new());
 
@@ -227,9 +224,7 @@ fn no_image(env: &Env, target: &str, check: fn(std::io::Result<()>) -> Result<()
 
 fn refused_words(env: &Env) -> Result<()> {
     no_image(env, "targets_no_words", |added| {
-        // As the C builder has it: an errno that user space has no name for.
-        let errno = added.err().and_then(|err| err.raw_os_error());
-        check_eq!(errno, Some(ENOTSUPP), "errno for 14 words of arguments");
+        check_errno!(added, EOPNOTSUPP, "14 words of arguments");
         Ok(())
     })
 }
