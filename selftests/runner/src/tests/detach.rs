@@ -20,7 +20,7 @@ tests! {
     detach_close: "nothing arrives after the descriptor was closed",
     reattach: "programs come back, alone and together",
     reattach_elsewhere: "a removed program goes to another descriptor",
-    reattach_loop: "attach and detach, a hundred times",
+    reattach_loop: "attach and detach, forty times",
     detach_load: "detach while two CPUs call the function",
     program_released: "no reference to a program is kept",
 }
@@ -98,7 +98,7 @@ fn reattach_elsewhere(env: &Env) -> Result<()> {
 }
 
 fn reattach_loop(env: &Env) -> Result<()> {
-    const ROUNDS: u64 = 100;
+    const ROUNDS: u64 = 40;
     let log = env.log()?;
     let session = session(&log)?;
     for round in 1..=ROUNDS {

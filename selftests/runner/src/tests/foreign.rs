@@ -133,7 +133,7 @@ fn killed_inside(env: &Env) -> Result<()> {
     let last = events.last().context("no records")?;
     ensure!(
         (last.ret as i64) < 0,
-        "a read() that was killed returned {:#x}",
+        "a read() that was killed returned {:#x}, {events:x?}",
         last.ret
     );
     super::cookie::check_cookies(&events, |_| true)

@@ -129,7 +129,7 @@ impl Looked {
         entry.into_iter().chain(at_return.map(|seen| (seen, true)))
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, address: u64) -> Result<()> {
         let args = arguments();
         let runs: u64 = self.halves.iter().map(|seen| seen.runs).sum();
         check_eq!(runs as usize, self.ran().count(), "runs in either half");
@@ -152,11 +152,7 @@ impl Looked {
             };
             check_eq!(seen.ret_result, result, "bpf_get_func_ret(), {what}");
             check_eq!(seen.ret as u32, ret, "return value, {what}");
-            check_eq!(
-                seen.ip,
-                kallsyms::address_of(TARGET)?,
-                "bpf_get_func_ip(), {what}"
-            );
+            check_eq!(seen.ip, address, "bpf_get_func_ip(), {what}");
             check_eq!(seen.bpf_cookie, BPF_COOKIE, "BPF cookie, {what}");
         }
         Ok(())
@@ -190,40 +186,35 @@ impl Looked {
     }
 }
 
-fn helpers(env: &Env, kind: Kind) -> Result<()> {
-    look(env, &[kind], false)?
-        .iter()
-        .try_for_each(Looked::check)
+fn helpers(env: &Env, kinds: &[Kind], sleepable: bool) -> Result<()> {
+    env.targets()?;
+    let address = kallsyms::address_of(TARGET)?;
+    let looked = look(env, kinds, sleepable)?;
+    looked.iter().try_for_each(|looked| looked.check(address))
 }
 
 fn helpers_fentry(env: &Env) -> Result<()> {
-    helpers(env, Kind::Fentry)
+    helpers(env, &[Kind::Fentry], false)
 }
 
 fn helpers_fexit(env: &Env) -> Result<()> {
-    helpers(env, Kind::Fexit)
+    helpers(env, &[Kind::Fexit], false)
 }
 
 fn helpers_fmod_ret(env: &Env) -> Result<()> {
-    helpers(env, Kind::FmodRet)
+    helpers(env, &[Kind::FmodRet], false)
 }
 
 fn helpers_session(env: &Env) -> Result<()> {
-    helpers(env, Kind::Session)
+    helpers(env, &[Kind::Session], false)
 }
 
 fn helpers_sleepable(env: &Env) -> Result<()> {
-    for (kind, _) in KINDS {
-        look(env, &[kind], true)?
-            .iter()
-            .try_for_each(Looked::check)?;
-    }
-    Ok(())
+    helpers(env, &KINDS.map(|(kind, _)| kind), true)
 }
 
 fn helpers_together(env: &Env) -> Result<()> {
-    let kinds = KINDS.map(|(kind, _)| kind);
-    look(env, &kinds, false)?.iter().try_for_each(Looked::check)
+    helpers(env, &KINDS.map(|(kind, _)| kind), false)
 }
 
 fn stack(env: &Env, kind: Kind) -> Result<()> {

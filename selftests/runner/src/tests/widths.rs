@@ -11,7 +11,7 @@ use crate::harness::Env;
 use crate::targets::{fold, sum};
 
 tests! {
-    args_in_registers: "0 to 6 words, all bits of each",
+    args_in_registers: "0, 3 and 6 words, all bits of each",
     args_7: "7 words, one on the stack",
     args_8: "8 words, two on the stack",
     args_9: "9 words, three on the stack",
@@ -55,7 +55,7 @@ fn number(env: &Env, nr: usize) -> Result<()> {
 }
 
 fn args_in_registers(env: &Env) -> Result<()> {
-    (0..=6).try_for_each(|nr| number(env, nr))
+    [0, 3, 6].into_iter().try_for_each(|nr| number(env, nr))
 }
 
 fn args_7(env: &Env) -> Result<()> {
