@@ -12,7 +12,7 @@ packages=(
 	gcc libc6-dev make bc bison flex kmod libelf-dev libssl-dev pahole
 	rustc rust-src rustfmt rust-clippy cargo bindgen python3 rsync xz-utils zstd
 	# BPF objects and static userspace.
-	clang llvm bpftool libdw-dev zlib1g-dev libzstd-dev pkg-config ca-certificates
+	clang lld llvm bpftool libdw-dev zlib1g-dev libzstd-dev pkg-config ca-certificates
 	# Running and checking it; virtme-ng's guest runs in here, too.
 	qemu-system-x86 busybox-static cpio shellcheck
 	virtme-ng virtiofsd mount udev iproute2
