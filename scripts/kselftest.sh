@@ -12,14 +12,13 @@ vng() { # SERIES
 	console=$(module_directory)/console.log
 	: >"$vm/qemu"
 	begin=$SECONDS
-	options=(--cpus "${SMP:-2}" --memory "${MEM:-1024}M" --user root
+	# Verbose, the kernel log goes to standard error.
+	options=(--verbose --cpus "${SMP:-2}" --memory "${MEM:-1024}M" --user root
 		--append "$(kernel_options "$accelerator")")
 	[[ $accelerator == kvm ]] || options+=(--disable-kvm)
-	# Two channels lead out: the tests have one, the kernel log the other.
 	# (What is below /tmp or /var/tmp, the guest does not see.)
 	job="/mnt/rust_fsession.sh ${T:-}
-echo \"guest: done, status \$?, taint \$(cat /proc/sys/kernel/tainted)\"
-dmesg >&2"
+echo \"guest: done, status \$?, taint \$(cat /proc/sys/kernel/tainted)\""
 	printf '  %-7s %s\n\n' VNG "Linux $release ($accelerator)"
 	also=$suite:/mnt in_root env -C / timeout --foreground "${TIMEOUT:-1800}" \
 		vng --run "$tree/arch/x86/boot/bzImage" "${options[@]}" --exec "$job" \
