@@ -55,7 +55,7 @@ run_vm() {
 	console=$(module_directory)/console.log
 	choose_accelerator
 	printf '  %-7s %s\n\n' VM "Linux $release ($accelerator)"
-	qemu "$accelerator" "${TIMEOUT:-900}" "$*"
+	qemu "$accelerator" "${TIMEOUT:-1500}" "$*"
 	cp "$vm/console" "$console"
 	judge "$console" $((SECONDS - begin))
 }
@@ -110,8 +110,10 @@ output() {
 boot() { # ACCELERATOR SECONDS JOB [QEMU-OPTION...]
 	local cpu=max accelerator=$1 limit=$2 job=$3 options
 	shift 3
-	[[ $accelerator == tcg ]] || cpu=host
 	options=$(kernel_options "$accelerator")
+	# With a thread for each CPU, one that translates code while another one patches
+	# it may keep the breakpoint that patching begins with, and dies of it later.
+	if [[ $accelerator == tcg ]]; then accelerator+=,thread=single; else cpu=host; fi
 	in_root timeout --foreground "$limit" qemu-system-x86_64 \
 		-accel "$accelerator" -cpu "${CPU:-$cpu}" -smp "${SMP:-2}" -m "${MEM:-1024}" \
 		-display none -nodefaults -no-user-config -no-reboot \
