@@ -120,9 +120,13 @@ pub fn prog_exists(id: u32) -> bool {
     Program::fd_from_id(id).is_ok()
 }
 
-/// What the kernel tells of a program, and its instructions after the verifier,
-/// as many as fit into `insns`.
-fn prog_info(prog: BorrowedFd<'_>, insns: &mut [[u8; 8]]) -> Result<libbpf_sys::bpf_prog_info> {
+/// What the kernel tells about a program.
+pub fn info(prog: BorrowedFd<'_>) -> Result<libbpf_sys::bpf_prog_info> {
+    info_and(prog, &mut [])
+}
+
+/// The same, and its instructions after the verifier, as many as fit into `insns`.
+fn info_and(prog: BorrowedFd<'_>, insns: &mut [[u8; 8]]) -> Result<libbpf_sys::bpf_prog_info> {
     let mut info = libbpf_sys::bpf_prog_info {
         xlated_prog_len: size_of_val(insns) as u32,
         xlated_prog_insns: insns.as_mut_ptr() as u64,
@@ -134,32 +138,15 @@ fn prog_info(prog: BorrowedFd<'_>, insns: &mut [[u8; 8]]) -> Result<libbpf_sys::
     Ok(info)
 }
 
-/// What the kernel tells about a program.
-pub fn info(prog: BorrowedFd<'_>) -> Result<libbpf_sys::bpf_prog_info> {
-    info_into(prog, &mut [])
-}
-
-fn info_into(prog: BorrowedFd<'_>, insns: &mut [[u8; 8]]) -> Result<libbpf_sys::bpf_prog_info> {
-    let mut info = libbpf_sys::bpf_prog_info {
-        xlated_prog_len: size_of_val(insns) as u32,
-        xlated_prog_insns: insns.as_mut_ptr() as u64,
-        ..Default::default()
-    };
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: The kernel writes as many bytes as `xlated_prog_len` says.
-    check(unsafe { libbpf_sys::bpf_prog_get_info_by_fd(prog.as_raw_fd(), &mut info, &mut len) })?;
-    Ok(info)
-}
-
 /// How often a program was left out because it was running on that CPU already.
 pub fn misses(prog: BorrowedFd<'_>) -> Result<u64> {
-    Ok(prog_info(prog, &mut [])?.recursion_misses)
+    Ok(info(prog)?.recursion_misses)
 }
 
 /// The instructions of a program after the verifier, as the kernel shows them.
 pub fn xlated(prog: BorrowedFd<'_>) -> Result<Vec<[u8; 8]>> {
     let mut insns = vec![[0; 8]; info(prog)?.xlated_prog_len as usize / 8];
-    info_into(prog, &mut insns)?;
+    info_and(prog, &mut insns)?;
     Ok(insns)
 }
 

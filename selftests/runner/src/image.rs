@@ -13,8 +13,18 @@ use iced_x86::{
 use crate::device::Info;
 use crate::kallsyms::Kallsyms;
 
-/// `BPF_TRAMP_F_CALL_ORIG`.
-const CALL_ORIG: u32 = 1 << 1;
+/// `BPF_TRAMP_F_*`
+pub mod flag {
+    pub const RESTORE_REGS: u32 = 1 << 0;
+    pub const CALL_ORIG: u32 = 1 << 1;
+    pub const SKIP_FRAME: u32 = 1 << 2;
+    pub const IP_ARG: u32 = 1 << 3;
+    pub const RET_FENTRY_RET: u32 = 1 << 4;
+    pub const ORIG_STACK: u32 = 1 << 5;
+    pub const SHARE_IPMODIFY: u32 = 1 << 6;
+    pub const TAIL_CALL_CTX: u32 = 1 << 7;
+    pub const INDIRECT: u32 = 1 << 8;
+}
 
 fn decode(code: &[u8], addr: u64) -> Vec<Instruction> {
     Decoder::with_ip(64, code, addr, DecoderOptions::NONE)
@@ -85,7 +95,7 @@ pub fn check(code: &[u8], info: &Info) -> Result<()> {
         "the image does not end with a return"
     );
 
-    if info.flags & CALL_ORIG != 0 {
+    if info.flags & flag::CALL_ORIG != 0 {
         // Behind the nop that ftrace patches, and endbr64 where there is one.
         let body = [info.target_addr + 5, info.target_addr + 9];
         ensure!(
@@ -157,7 +167,7 @@ mod tests {
         Info {
             image_addr: 0x10000,
             target_addr: 0x11000,
-            flags: CALL_ORIG,
+            flags: flag::CALL_ORIG,
             fp_start: 4,
             fp_end: 10,
             ..Info::default()

@@ -58,19 +58,6 @@ impl Arg {
     }
 }
 
-/// `BPF_TRAMP_F_*`
-pub mod flag {
-    pub const RESTORE_REGS: u32 = 1 << 0;
-    pub const CALL_ORIG: u32 = 1 << 1;
-    pub const SKIP_FRAME: u32 = 1 << 2;
-    pub const IP_ARG: u32 = 1 << 3;
-    pub const RET_FENTRY_RET: u32 = 1 << 4;
-    pub const ORIG_STACK: u32 = 1 << 5;
-    pub const SHARE_IPMODIFY: u32 = 1 << 6;
-    pub const TAIL_CALL_CTX: u32 = 1 << 7;
-    pub const INDIRECT: u32 = 1 << 8;
-}
-
 impl Spec {
     /// The case as the kernel takes it. It refers to the programs of `self`.
     pub(super) fn to_abi(&self) -> abi::Case {

@@ -12,11 +12,10 @@ use rand::{Rng, SeedableRng};
 use crate::compare::{Builders, Cases, Verdict};
 use crate::device::abi::{self, Case, CaseProg};
 use crate::harness::Env;
+use crate::image::flag::CALL_ORIG;
 use crate::probe::{Kind, Spec};
 
 const PAGE: usize = 4096;
-/// `BPF_TRAMP_F_CALL_ORIG`
-const CALL_ORIG: u32 = 1 << 1;
 
 tests! {
     compare_images: "both images come back, and are equal",

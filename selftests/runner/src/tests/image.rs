@@ -10,15 +10,14 @@ use anyhow::{ensure, Result};
 
 use super::{pause, sleeper, wait_for};
 use crate::harness::Env;
-use crate::image;
+use crate::image::{
+    self,
+    flag::{CALL_ORIG, IP_ARG, RESTORE_REGS},
+};
 use crate::kallsyms::{self, IMAGE_PREFIX};
 use crate::probe::{Kind, Spec};
 
 const TARGET: &str = "bpf_fentry_test5";
-
-const RESTORE_REGS: u32 = 1 << 0;
-const CALL_ORIG: u32 = 1 << 1;
-const IP_ARG: u32 = 1 << 3;
 
 tests! {
     image_info: "counts, flags and target by what is attached",
