@@ -15,7 +15,11 @@ vng() { # SERIES
 	# Verbose, the kernel log goes to standard error.
 	options=(--verbose --cpus "${SMP:-2}" --memory "${MEM:-1024}M" --user root
 		--append "$(kernel_options "$accelerator")")
-	[[ $accelerator == kvm ]] || options+=(--disable-kvm)
+	if [[ $accelerator == tcg ]]; then
+		options+=(--disable-kvm --qemu-opts="$(emulated_cpus)")
+	elif [[ -n ${CPU:-} ]]; then
+		options+=(--qemu-opts="-cpu $CPU")
+	fi
 	# (What is below /tmp or /var/tmp, the guest does not see.)
 	job="/mnt/rust_fsession.sh ${T:-}
 echo \"guest: done, status \$?, taint \$(cat /proc/sys/kernel/tainted)\""

@@ -108,18 +108,22 @@ output() {
 }
 
 boot() { # ACCELERATOR SECONDS JOB [QEMU-OPTION...]
-	local cpu=max accelerator=$1 limit=$2 job=$3 options
+	local accelerator=$1 limit=$2 job=$3 options cpus=(-accel kvm -cpu "${CPU:-host}")
 	shift 3
 	options=$(kernel_options "$accelerator")
-	# With a thread for each CPU, one that translates code while another one patches
-	# it may keep the breakpoint that patching begins with, and dies of it later.
-	if [[ $accelerator == tcg ]]; then accelerator+=,thread=single; else cpu=host; fi
+	[[ $accelerator == kvm ]] || read -ra cpus <<<"$(emulated_cpus)"
 	in_root timeout --foreground "$limit" qemu-system-x86_64 \
-		-accel "$accelerator" -cpu "${CPU:-$cpu}" -smp "${SMP:-2}" -m "${MEM:-1024}" \
+		"${cpus[@]}" -smp "${SMP:-2}" -m "${MEM:-1024}" \
 		-display none -nodefaults -no-user-config -no-reboot \
 		-kernel "$tree/arch/x86/boot/bzImage" -initrd "$vm/initramfs" \
 		-append "console=ttyS0 loglevel=6 $options -- $job" \
 		-serial "file:$vm/console" "$@"
+}
+
+# With a thread for each CPU, one that translates code while another one patches it
+# may keep the breakpoint that patching begins with, and dies of it later.
+emulated_cpus() {
+	printf '%s' "-accel tcg,thread=single -cpu ${CPU:-max}"
 }
 
 kernel_options() { # ACCELERATOR
