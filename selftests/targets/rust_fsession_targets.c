@@ -201,7 +201,7 @@ TARGET u64 targets_outer(u64 a, u64 b)
 }
 
 /* By address, for a program that looks at what it points to. */
-TARGET u64 targets_pair(const struct targets_16 *pair, u64 a)
+TARGET __used u64 targets_pair(const struct targets_16 *pair, u64 a)
 {
 	return fold(STRUCT_16(*pair), a);
 }
