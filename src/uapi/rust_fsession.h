@@ -37,7 +37,7 @@
  *		trampoline, another target than the first program's, or flags
  *		is not 0
  * EBUSY	the program is attached already, here or elsewhere, or the
- *		function has another direct call
+ *		function has another direct call or is live-patched
  * E2BIG	too many programs, too many cookies, or the image does not fit
  * EOPNOTSUPP	the target or the kernel is beyond what the builder covers
  */
