@@ -25,7 +25,7 @@ mutant() { # FILE CHANGE
 	local via
 	plant "$@" || { echo "cannot be built, see above"; return 1; }
 	for via in takeover device; do
-		if ! TIMEOUT=${TIMEOUT:-300} run_vm test --via "$via" --fail-fast; then
+		if ! TIMEOUT=${TIMEOUT:-300} run_vm test --via "$via" --fail-fast --timeout 60; then
 			noticed "$via"
 			return 0
 		fi

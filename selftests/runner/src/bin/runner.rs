@@ -32,8 +32,9 @@ struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["device", "takeover"])]
     via: Vec<Via>,
 
-    /// Seconds that one test may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    /// Seconds that one test may take (with every debugging option, in an
+    /// emulated machine, the longest take minutes)
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
 
     /// Stops at the first failure

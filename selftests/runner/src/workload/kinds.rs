@@ -10,8 +10,9 @@ use super::bulk::{Attached, Bulk, What};
 use super::functions::{Function, Functions, MAX_ARGS};
 use super::Report;
 
-/// The functions that `BPF_PROG_TEST_RUN` calls, and what each returns.
-const TEST_FUNCTIONS: [(&str, u32); 12] = [
+/// The functions that `BPF_PROG_TEST_RUN` calls, and what each returns. (Compilers see
+/// through `bpf_fentry_test10()`, so that its call may be missing.)
+const TEST_FUNCTIONS: [(&str, u32); 11] = [
     ("bpf_fentry_test1", 2),
     ("bpf_fentry_test2", 5),
     ("bpf_fentry_test3", 15),
@@ -21,7 +22,6 @@ const TEST_FUNCTIONS: [(&str, u32); 12] = [
     ("bpf_fentry_test7", 0),
     ("bpf_fentry_test8", 0),
     ("bpf_fentry_test9", 0),
-    ("bpf_fentry_test10", 0),
     ("bpf_modify_return_test", 4),
     ("bpf_modify_return_test2", 29),
 ];
