@@ -21,9 +21,8 @@ compare() {
 }
 
 # The machine as it is, then the variants: each is one test.
-matrix() { # SERIES
+matrix() {
 	local one
-	need_vm "$1"
 	choose_accelerator
 	variant "default|${CPU:-}|${CMDLINE:-}|"
 	for one in "${variants[@]}"; do variant "$one"; done

@@ -35,6 +35,7 @@ esac
 
 finish() {
 	local status=$? left
+	for left in $(jobs -p); do kill "$left" 2>/dev/null || true; done
 	# (After an interrupt, that is for the next run.)
 	((status > 128)) || for left in "$cache"/tmp/*."$$"; do discard "$left"; done
 	# Root, at work for somebody else, leaves nothing of root's behind.
@@ -111,14 +112,11 @@ test)
 	counting=yes
 	lint "${series[0]}"
 	hosttest
-	for one in "${series[@]}"; do
-		vmtest "$one"
-		matrix "$one"
-	done
+	in_vms vmtest matrix
 	;;
 vmtest)
 	counting=yes
-	for one in "${series[@]}"; do vmtest "$one"; done
+	in_vms vmtest
 	;;
 kunit)
 	counting=yes
@@ -142,7 +140,7 @@ compare)
 	;;
 matrix)
 	counting=yes
-	for one in "${series[@]}"; do matrix "$one"; done
+	in_vms matrix
 	;;
 lint)
 	counting=yes

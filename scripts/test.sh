@@ -3,7 +3,7 @@
 #
 # Everything that must hold, and the count of what did.
 
-passed=0 failed=0 skipped=0 tested=
+passed=0 failed=0 skipped=0
 
 # --- Lint gates: each counts as one test -------------------------------------
 
@@ -61,10 +61,38 @@ hosttest() {
 		'^test .* \.\.\. ok$' '^test .* \.\.\. FAILED$' '^test .* \.\.\. ignored'
 }
 
-vmtest() { # SERIES
-	need_vm "$1"
-	[[ " $tested " != *" $release "* ]] || return 0
-	tested+=" $release"
+# Each FUNCTION in a VM of each series. An emulated one takes one CPU, so that
+# series after the first take no time of their own: they run behind it, and are
+# heard after it.
+in_vms() { # FUNCTION...
+	local nr behind=() one
+	for ((nr = ${#series[@]} - 1; nr >= 0; nr--)); do
+		need_vm "${series[nr]}"
+		if ((nr > 0 && $(nproc) > 1)); then
+			(passed=0 failed=0 skipped=0; all_of "$@"
+				echo "$passed $failed $skipped" >"$vm/counts") &>"$vm/said" &
+			behind=("$! $vm" "${behind[@]}")
+		else
+			all_of "$@"
+		fi
+	done
+	for one in "${behind[@]}"; do hear "${one%% *}" "${one#* }"; done
+}
+
+all_of() { # FUNCTION...
+	local one
+	for one; do "$one"; done
+}
+
+hear() { # PROCESS DIRECTORY
+	local good bad=1 none
+	tail -n +1 -f --pid="$1" "$2/said"
+	# (What ended without them has said why.)
+	[[ ! -f $2/counts ]] || read -r good bad none <"$2/counts"
+	passed=$((passed + ${good:-0})) failed=$((failed + bad)) skipped=$((skipped + ${none:-0}))
+}
+
+vmtest() {
 	# shellcheck disable=SC2086 # T may name several tests.
 	selftests ${T:-}
 	[[ -z ${T:-}${CPU:-}${CMDLINE:-} ]] || return 0

@@ -23,7 +23,7 @@ check_bootable() {
 need_suite() {
 	local built
 	built=$(module_directory)
-	vm=$(temporary vm)
+	vm=$(temporary "vm-$release")
 	suite=$vm/suite
 	rm -rf "$vm"
 	mkdir -p "$suite"/{bin,obj,modules}
