@@ -28,6 +28,11 @@ pub fn images() -> Result<Vec<Symbol>> {
     symbols(|symbol| symbol.name.starts_with(IMAGE_PREFIX))
 }
 
+/// All images of either.
+pub fn all_images() -> Result<Vec<Symbol>> {
+    symbols(|symbol| symbol.name.starts_with("bpf_trampoline_"))
+}
+
 /// All images of the kernel's own trampolines, which it names by a number.
 pub fn kernel_images() -> Result<Vec<Symbol>> {
     symbols(|symbol| {

@@ -11,6 +11,7 @@ use anyhow::{ensure, Result};
 use super::{pause, settle, wait_for};
 use crate::bpf;
 use crate::harness::Env;
+use crate::kallsyms;
 use crate::probe::{Hits, Kind, Log, Probe, Spec};
 
 const TARGET: &str = "bpf_fentry_test1";
@@ -23,6 +24,7 @@ tests! {
     reattach_loop: "attach and detach, forty times",
     detach_load: "detach while two CPUs call the function",
     program_released: "no reference to a program is kept",
+    image_released: "no image is kept, whoever has been through it",
 }
 
 fn session(log: &Log) -> Result<Probe> {
@@ -200,5 +202,25 @@ fn program_released(env: &Env) -> Result<()> {
     drop(tramp);
     wait_for("a program is freed after close()", || {
         Ok(!bpf::prog_exists(closed_id))
+    })
+}
+
+fn image_released(env: &Env) -> Result<()> {
+    let log = env.log()?;
+    let session = session(&log)?;
+    let before = kallsyms::all_images()?;
+    let tramp = env.trampoline()?;
+    tramp.add(&session)?;
+    let mut ours = kallsyms::all_images()?;
+    ours.retain(|image| !before.contains(image));
+    ensure!(!ours.is_empty(), "kallsyms shows no new image");
+    // Each call takes a reference, and has to give it back.
+    for _ in 0..3 {
+        session.test_run()?;
+    }
+    drop(tramp);
+    wait_for("its images are freed", || {
+        let left = kallsyms::all_images()?;
+        Ok(!ours.iter().any(|image| left.contains(image)))
     })
 }

@@ -110,7 +110,11 @@ fn session_ret_negative(env: &Env) -> Result<()> {
     tramp.remove(&session)?;
 
     let errno = written.err().and_then(|error| error.raw_os_error());
-    check_eq!(errno, Some(libc::EBADF), "write() to a file open for reading");
+    check_eq!(
+        errno,
+        Some(libc::EBADF),
+        "write() to a file open for reading"
+    );
     let [entry, ret] = log.take_exactly()?;
     check_eq!(entry.args[2], data.len() as u64, "count");
     check_eq!(entry.ret, 0, "return value at entry");
