@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{ensure, Result};
-use rustix::process::getpgid;
+use rustix::process::{getpgid, getpgrp};
 
 use super::{pause, wait_for};
 use crate::harness::{skip, Env};
@@ -61,8 +61,9 @@ fn asleep(page: &Page, body: impl FnOnce() -> Result<()>) -> Result<()> {
         let awake = sleeper.is_finished();
         // Whatever happened, nobody is left waiting.
         page.fill(VALUE)?;
-        sleeper.join().expect("a sleeper does not panic")?;
+        let pgid = sleeper.join().expect("a sleeper does not panic")?;
         result?;
+        check_eq!(pgid, getpgrp(), "what the sleeper's call gave");
         ensure!(!awake, "the thread did not sleep");
         Ok(())
     })
