@@ -26,6 +26,11 @@ const TEST_FUNCTIONS: [(&str, u32); 11] = [
     ("bpf_modify_return_test2", 29),
 ];
 
+/// Whether a test run is sure to call the function.
+pub fn is_called(name: &str) -> bool {
+    TEST_FUNCTIONS.iter().any(|(called, _)| *called == name)
+}
+
 /// The one of them that takes sleepable programs.
 const SLEEPABLE: &str = "bpf_fentry_test1";
 
