@@ -69,8 +69,7 @@ in_vms() { # FUNCTION...
 	for ((nr = ${#series[@]} - 1; nr >= 0; nr--)); do
 		need_vm "${series[nr]}"
 		if ((nr > 0 && $(nproc) > 1)); then
-			(passed=0 failed=0 skipped=0; all_of "$@"
-				echo "$passed $failed $skipped" >"$vm/counts") &>"$vm/said" &
+			apart "$@" &>"$vm/said" &
 			behind=("$! $vm" "${behind[@]}")
 		else
 			all_of "$@"
@@ -82,6 +81,13 @@ in_vms() { # FUNCTION...
 all_of() { # FUNCTION...
 	local one
 	for one; do "$one"; done
+}
+
+# In a process of its own, which leaves what it counted.
+apart() { # FUNCTION...
+	passed=0 failed=0 skipped=0
+	all_of "$@"
+	echo "$passed $failed $skipped" >"$vm/counts"
 }
 
 hear() { # PROCESS DIRECTORY
