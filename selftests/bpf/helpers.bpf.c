@@ -39,7 +39,7 @@ static __always_inline int look(void *ctx, enum kind kind)
 	s->ret_result = bpf_get_func_ret(ctx, &s->ret);
 	s->ip = bpf_get_func_ip(ctx);
 	s->bpf_cookie = bpf_get_attach_cookie(ctx);
-	/* It takes what it walks the stack with to be under RCU, and does not see to that. */
+	/* It uses RCU, but in sleepable programs does not hold it. */
 	bpf_rcu_read_lock();
 	s->stack_len = bpf_get_stack(ctx, s->stack, sizeof(s->stack), 0);
 	bpf_rcu_read_unlock();
