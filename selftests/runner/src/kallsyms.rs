@@ -6,6 +6,9 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
+/// How all images are named, those of the kernel and those of the module.
+const ANY_PREFIX: &str = "bpf_trampoline_";
+
 /// How the module names its images.
 pub const IMAGE_PREFIX: &str = "bpf_trampoline_rust_fsession_";
 
@@ -30,7 +33,7 @@ pub fn images() -> Result<Vec<Symbol>> {
 
 /// All images of either.
 pub fn all_images() -> Result<Vec<Symbol>> {
-    symbols(|symbol| symbol.name.starts_with("bpf_trampoline_"))
+    symbols(|symbol| symbol.name.starts_with(ANY_PREFIX))
 }
 
 /// All images of the kernel's own trampolines, which it names by a number.
@@ -38,7 +41,7 @@ pub fn kernel_images() -> Result<Vec<Symbol>> {
     symbols(|symbol| {
         symbol
             .name
-            .strip_prefix("bpf_trampoline_")
+            .strip_prefix(ANY_PREFIX)
             .is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_digit()))
     })
 }
