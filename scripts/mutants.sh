@@ -44,9 +44,9 @@ mutant() { # FILE CHANGE
 plant() { # FILE CHANGE
 	local copy=$vm/mutant
 	rm -rf "$copy" &&
-		mkdir -p "$copy/build" "$copy/selftests/pure" &&
+		mkdir -p "$copy/build" "$copy/selftests/builder" &&
 		cp -a "$top"/{Kbuild,src,rust} "$copy" &&
-		cp -a "$top/selftests/pure/src" "$copy/selftests/pure" &&
+		cp -a "$top/selftests/builder/src" "$copy/selftests/builder" &&
 		sed -i "$2" "$copy/src/$1" &&
 		! diff -u "$top/src/$1" "$copy/src/$1" &&
 		kbuild M="$copy" MO="$copy/build" modules &&

@@ -7,6 +7,13 @@
 mod case;
 
 use crate::{
+    builder::{
+        self,
+        Error as BuildError,
+        Marks,
+        Request,
+        Skip, //
+    },
     judge::{
         self,
         Difference,
@@ -25,13 +32,6 @@ use crate::{
     },
     lists::Lists,
     platform::Platform,
-    trampoline::{
-        self,
-        Error as BuildError,
-        Image,
-        Request,
-        Skip, //
-    },
 };
 use kernel::{
     prelude::*,
@@ -102,10 +102,10 @@ impl Bench {
                     scratch_align: 0,
                 };
                 let ip = self.page.addr();
-                let measured = trampoline::measure(&request, ip);
+                let measured = builder::measure(&request, ip);
                 (
                     measured,
-                    trampoline::build(&request, ip, &mut code, &mut skips),
+                    builder::build(&request, ip, &mut code, &mut skips),
                 )
             }
             // C looks at the flags first.
@@ -135,7 +135,7 @@ impl Bench {
     fn ask_c(
         &mut self,
         case: &Case,
-        rust: core::result::Result<Image, BuildError>,
+        rust: core::result::Result<Marks, BuildError>,
         code: &[u8],
         skips: &[Skip],
         outcome: &mut Outcome,

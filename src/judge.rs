@@ -3,14 +3,14 @@
 //! Two images for the same input at the same address, held against each other.
 
 use crate::{
+    builder::{
+        self,
+        Marks,
+        Skip, //
+    },
     kapi::{
         c_builder::Reference,
         tramp_image::SkipRecord, //
-    },
-    trampoline::{
-        self,
-        Image,
-        Skip, //
     },
     uapi, //
 };
@@ -66,7 +66,7 @@ pub(crate) enum Difference {
 
 impl<'a> Sides<'a> {
     /// The Rust builder's. `code` may be longer than the image.
-    pub(crate) fn new(image: Image, code: &'a [u8], skips: &'a [SkipRecord]) -> Self {
+    pub(crate) fn new(image: Marks, code: &'a [u8], skips: &'a [SkipRecord]) -> Self {
         Self {
             size: image.size().into(),
             code: code.get(..image.code_len.into()).unwrap_or(code),
@@ -144,8 +144,8 @@ pub(crate) fn skip_records(start: u64, skips: &[Skip]) -> Result<KVec<SkipRecord
     Ok(records)
 }
 
-impl From<trampoline::Error> for Error {
-    fn from(error: trampoline::Error) -> Self {
+impl From<builder::Error> for Error {
+    fn from(error: builder::Error) -> Self {
         Error::from_errno(error.to_errno())
     }
 }

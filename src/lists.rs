@@ -3,15 +3,15 @@
 //! The programs of a trampoline, from the kernel's form to the builder's.
 
 use crate::{
+    builder::{
+        Program,
+        Programs, //
+    },
     kapi::c_builder::{
         Entry,
         List, //
     },
     platform::Platform,
-    trampoline::{
-        Program,
-        Programs, //
-    },
 };
 use kernel::prelude::*;
 

@@ -3,6 +3,17 @@
 //! The running kernel, as the builder wants to know it, and what the module holds of it.
 
 use crate::{
+    builder::{
+        CallDepth,
+        Callee,
+        Flags,
+        Machine,
+        Preamble,
+        Program,
+        Quirks,
+        IMAGE_MAX,
+        MAX_LINKS, //
+    },
     kapi::{
         bpf_prog::Prog,
         errno::unsupported,
@@ -15,17 +26,6 @@ use crate::{
         rcu_tasks::CallbackBarrier,
         symbols::Symbols,
         workqueue::OwnedQueue, //
-    },
-    trampoline::{
-        CallDepth,
-        Callee,
-        Flags,
-        Machine,
-        Preamble,
-        Program,
-        Quirks,
-        IMAGE_MAX,
-        MAX_LINKS, //
     },
 };
 use kernel::{

@@ -4,7 +4,7 @@
 //!
 //! | room         | what it is                                                            |
 //! |--------------|-----------------------------------------------------------------------|
-//! | `trampoline` | the builder: plain data in, machine code out; knows no kernel         |
+//! | `builder`    | the image builder: plain data in, machine code out; knows no kernel   |
 //! | `session`    | the metadata word of a session; as pure                               |
 //! | `attach`     | programs on a target, an image's life                                 |
 //! | `device`     | `/dev/rust_fsession`                                                  |
@@ -12,6 +12,7 @@
 //! | `kapi`       | the kernel surface that the `kernel` crate lacks; all `unsafe` is there |
 
 mod attach;
+pub mod builder;
 mod compare;
 mod debugfs;
 mod device;
@@ -20,12 +21,11 @@ mod judge;
 #[path = "../rust/mod.rs"]
 mod kapi;
 #[cfg(CONFIG_KUNIT = "y")]
-#[path = "../selftests/pure/src/kunit/mod.rs"]
+#[path = "../selftests/builder/src/kunit/mod.rs"]
 mod kunit;
 mod lists;
 mod platform;
 pub mod session;
-pub mod trampoline;
 #[path = "uapi/abi.rs"]
 pub mod uapi;
 

@@ -10,6 +10,16 @@ use super::{
     program::Attached, //
 };
 use crate::{
+    builder::{
+        self,
+        Flags,
+        FuncModel,
+        Marks,
+        Preamble,
+        Request,
+        Skip,
+        Target, //
+    },
     judge::{
         self,
         Difference,
@@ -29,16 +39,6 @@ use crate::{
         },
     },
     platform::Platform,
-    trampoline::{
-        self,
-        Flags,
-        FuncModel,
-        Image,
-        Preamble,
-        Request,
-        Skip,
-        Target, //
-    },
 };
 use kernel::{
     prelude::*,
@@ -59,7 +59,7 @@ pub(super) struct Built {
 #[derive(Clone, Copy)]
 pub(super) struct Facts {
     pub(super) flags: u32,
-    pub(super) marks: Image,
+    pub(super) marks: Marks,
     pub(super) verdict: Verdict,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn build(
         arena_base: None,
         scratch_align: 0,
     };
-    let measured = trampoline::measure(&request, platform.machine.tramp_enter.addr)?;
+    let measured = builder::measure(&request, platform.machine.tramp_enter.addr)?;
 
     let text = ExecText::alloc(measured.size().into(), platform.bound)?;
     let purpose = Purpose {
@@ -110,7 +110,7 @@ pub(super) fn build(
     request.image = image.im_addr();
     let mut code = KVec::from_elem(INT3, usize::from(measured.size()), GFP_KERNEL)?;
     let mut skips = KVec::from_elem(Skip::default(), plan.lists.len(), GFP_KERNEL)?;
-    let marks = trampoline::build(&request, image.addr(), &mut code, &mut skips)?;
+    let marks = builder::build(&request, image.addr(), &mut code, &mut skips)?;
     if marks != measured {
         pr_err!("{}: an image came out other than measured\n", target.name());
         return Err(EFAULT);

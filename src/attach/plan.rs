@@ -6,6 +6,10 @@
 
 use super::program::Attached;
 use crate::{
+    builder::{
+        Flags,
+        Programs, //
+    },
     kapi::{
         bpf_prog::AttachKind,
         c_builder::{
@@ -17,10 +21,6 @@ use crate::{
     },
     lists::Lists,
     platform::Platform,
-    trampoline::{
-        Flags,
-        Programs, //
-    },
 };
 use kernel::prelude::*;
 

@@ -4,6 +4,11 @@
 
 use super::Bench;
 use crate::{
+    builder::{
+        self,
+        Flags,
+        Target, //
+    },
     kapi::{
         bpf_prog::BpfProg,
         bpf_target,
@@ -21,18 +26,13 @@ use crate::{
         func_model::FuncModel, //
     },
     platform::Platform,
-    trampoline::{
-        self,
-        Flags,
-        Target, //
-    },
     uapi, //
 };
 use kernel::prelude::*;
 
 /// A checked case.
 pub(crate) struct Case {
-    target: core::result::Result<Target, trampoline::Error>,
+    target: core::result::Result<Target, builder::Error>,
     func: u64,
     model: FuncModel,
     flags: Flags,
@@ -94,7 +94,7 @@ impl Case {
         }
         let specs = progs.iter().map(|prog| spec(prog, bench, platform));
         let (func, endbr) = function(raw.endbr, platform)?;
-        let target = trampoline::FuncModel::new(sizes, flags).map(|model| Target {
+        let target = builder::FuncModel::new(sizes, flags).map(|model| Target {
             model,
             addr: func,
             endbr,
@@ -102,7 +102,7 @@ impl Case {
         });
         Ok(Self {
             target: match target {
-                Err(e @ trampoline::Error::Invalid) => return Err(e.into()),
+                Err(e @ builder::Error::Invalid) => return Err(e.into()),
                 target => target,
             },
             func,
@@ -115,7 +115,7 @@ impl Case {
     }
 
     /// The function, or why there cannot be an image for it.
-    pub(super) fn target(&self) -> core::result::Result<&Target, trampoline::Error> {
+    pub(super) fn target(&self) -> core::result::Result<&Target, builder::Error> {
         self.target.as_ref().map_err(|e| *e)
     }
 

@@ -8,6 +8,16 @@ use super::{
     Shared, //
 };
 use crate::{
+    builder::{
+        self,
+        Error as BuildError,
+        Flags,
+        FuncModel,
+        Marks,
+        Request,
+        Skip,
+        Target, //
+    },
     judge::{
         self,
         Difference,
@@ -27,23 +37,13 @@ use crate::{
         features,
     },
     lists::Lists,
-    trampoline::{
-        self,
-        Error as BuildError,
-        Flags,
-        FuncModel,
-        Image,
-        Request,
-        Skip,
-        Target, //
-    },
 };
 use kernel::prelude::*;
 
 /// What the Rust builder says to a call.
 enum Answer {
     /// An image, or the error that C would give.
-    Good(Result<Image>),
+    Good(Result<Marks>),
     /// C would write past its page: this is the answer in every mode.
     Refused(Error),
     /// It cannot tell.
@@ -59,7 +59,7 @@ pub(super) fn measure(shared: &Shared, call: &mut BuildCall<'_>) -> Result<u32> 
     // Distances are measured from the kernel itself, for the image has no place yet.
     let ip = shared.platform.machine.tramp_enter.addr;
     let im = u64::MAX >> 1;
-    let answer = with_request(shared, call, im, |request| trampoline::measure(request, ip));
+    let answer = with_request(shared, call, im, |request| builder::measure(request, ip));
     match (answer, mode) {
         (Answer::Refused(e), _) => {
             shared.stats.refused.increment();
@@ -90,7 +90,7 @@ pub(super) fn build(shared: &Shared, call: &mut FillCall<'_>) -> Result<u32> {
         return call.ask_c();
     };
     let answer = with_request(shared, call.what(), im, |request| {
-        trampoline::build(request, ip, &mut code, &mut skips)
+        builder::build(request, ip, &mut code, &mut skips)
     });
     match (answer, mode) {
         (Answer::Refused(e), _) => {
@@ -131,7 +131,7 @@ fn with_request(
     shared: &Shared,
     call: &BuildCall<'_>,
     im: u64,
-    run: impl FnOnce(&Request<'_>) -> core::result::Result<Image, BuildError>,
+    run: impl FnOnce(&Request<'_>) -> core::result::Result<Marks, BuildError>,
 ) -> Answer {
     let platform = &shared.platform;
     let Ok(flags) = Flags::from_bits(call.flags()) else {
@@ -173,7 +173,7 @@ fn with_request(
 fn use_image(
     shared: &Shared,
     call: &mut FillCall<'_>,
-    image: Image,
+    image: Marks,
     code: &mut KVec<u8>,
     skips: &[Skip],
 ) -> Result<u32> {
@@ -190,7 +190,7 @@ fn compare(
     shared: &Shared,
     call: &FillCall<'_>,
     c: Result<u32>,
-    rust: Result<Image>,
+    rust: Result<Marks>,
     code: &[u8],
     skips: &[Skip],
 ) -> Result {

@@ -6,8 +6,8 @@
 //! The fuzz target and a deterministic test (`oracle/tests/fuzz_body.rs`) share this file.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use pure::trampoline::{
-    build, measure, CallDepth, Callee, Error, Flags, FuncModel, Image, Machine, Preamble, Program,
+use ::builder::{
+    build, measure, CallDepth, Callee, Error, Flags, FuncModel, Machine, Marks, Preamble, Program,
     Programs, Quirks, Request, Skip, Target, IMAGE_MAX, MAX_ARGS, MAX_LINKS,
 };
 
@@ -30,8 +30,8 @@ pub enum Answer {
     Refused(Error),
     /// What the size run said, and the build run.
     Asked(
-        core::result::Result<Image, Error>,
-        core::result::Result<Image, Error>,
+        core::result::Result<Marks, Error>,
+        core::result::Result<Marks, Error>,
     ),
 }
 
@@ -304,7 +304,7 @@ impl Input {
     }
 
     /// The image fits its own size, and nothing less.
-    fn whole(&self, request: &Request<'_>, image: &Image, code: &[u8]) {
+    fn whole(&self, request: &Request<'_>, image: &Marks, code: &[u8]) {
         assert!(image.fp_start < image.fp_end && image.fp_end < image.code_len);
         assert!(image.size() <= IMAGE_MAX);
 

@@ -5,7 +5,7 @@
 use crate::case::{self, Case, Prog};
 use crate::image::{Image, Skip};
 use crate::world::{stub, Addresses};
-use pure::trampoline::{
+use builder::{
     self as builder, CallDepth, Callee, Error, Flags, FuncModel, Machine, Preamble, Program,
     Programs, Quirks, Request, Target, IMAGE_MAX, MAX_LINKS,
 };

@@ -5,8 +5,8 @@
 #[path = "../../fuzz/src/builder.rs"]
 mod builder;
 
+use ::builder::Error;
 use builder::{check, Answer};
-use pure::trampoline::Error;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 

@@ -3,13 +3,13 @@
 //! Where the C builder is wrong, the oracle says so; where the Rust builder has a right image as
 //! well, the oracle takes it.
 
+use builder::{Error, Quirks};
 use oracle::case::{flags, Case};
 use oracle::cases::{attach, blank, PLAIN};
 use oracle::contract::Rule;
 use oracle::exam::{Examiner, Report};
 use oracle::rust;
 use oracle::world::Room;
-use pure::trampoline::{Error, Quirks};
 use std::collections::BTreeSet;
 
 const CALLED: u32 = flags::CALL_ORIG | flags::SKIP_FRAME;

@@ -2,10 +2,10 @@
 
 //! Images of the Rust builder keep the contract.
 
+use builder::Error;
 use oracle::cases::{full, grid, random, Sample};
 use oracle::exam::Examiner;
 use oracle::rust;
-use pure::trampoline::Error;
 use std::panic::resume_unwind;
 use std::{env, thread};
 

@@ -9,6 +9,7 @@ mod records;
 mod request;
 mod subjects;
 
+use builder::Quirks;
 use edit::Code;
 use oracle::case::Case;
 use oracle::contract::Rule;
@@ -16,7 +17,6 @@ use oracle::exam::{Examiner, Report};
 use oracle::image::Image;
 use oracle::rust;
 use oracle::world::{Addresses, Room};
-use pure::trampoline::Quirks;
 use std::collections::BTreeSet;
 use subjects::Subject;
 

@@ -3,9 +3,9 @@
 //! Faults in what the builder is told.
 
 use crate::subjects::Subject::{self, *};
+use builder::{Flags, FuncModel};
 use oracle::contract::Rule;
 use oracle::rust::Asked;
-use pure::trampoline::{Flags, FuncModel};
 
 /// A builder that misunderstands what it is asked for.
 pub type AskedFault = (&'static str, Subject, Rule, fn(&mut Asked));

@@ -10,7 +10,7 @@ use super::error::Result;
 use super::frame::{Frame, RETURN_ADDRESS, RETURN_VALUE};
 use super::request::Skips;
 use super::sink::Sink;
-use super::{Callee, Flags, Image, Preamble, Request, ENDBR_SIZE, PATCH_SIZE};
+use super::{Callee, Flags, Marks, Preamble, Request, ENDBR_SIZE, PATCH_SIZE};
 use crate::session::FuncMeta;
 
 /// An image in the making.
@@ -33,7 +33,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Generates the image.
-    pub(super) fn image(mut self) -> Result<Image> {
+    pub(super) fn image(mut self) -> Result<Marks> {
         let programs = self.req.programs;
         let meta = FuncMeta::new(self.req.target.model.nr_words());
         let call_orig = self.has(Flags::CALL_ORIG);
@@ -99,7 +99,7 @@ impl<'a> Generator<'a> {
         let fp_end = self.asm.pos();
         self.end()?;
 
-        Ok(Image {
+        Ok(Marks {
             code_len: self.asm.pos(),
             fp_start,
             fp_end,

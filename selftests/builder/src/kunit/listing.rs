@@ -8,7 +8,7 @@
 //! colon is a label; `fp_start` and `fp_end` are the image's marks.
 
 use super::fixture::{IP, SYMBOLS};
-use crate::trampoline::Error;
+use crate::builder::Error;
 use core::fmt;
 
 /// Most bytes of a listing.

@@ -4,7 +4,7 @@
 
 use super::fixture::{interpreted, program, session, Case, CALL_COUNTS, RETURN_THUNK};
 use super::listing::{Marked, ROOM};
-use crate::trampoline::{Callee, Error, Flags, FuncModel, Image, Preamble, Program, Skip};
+use crate::builder::{Callee, Error, Flags, FuncModel, Marks, Preamble, Program, Skip};
 
 /// A request and the listing of its image.
 pub(crate) struct Golden {
@@ -120,7 +120,7 @@ const SKIPS: usize = 2;
 const UNTOUCHED: u8 = 0xa5;
 
 /// Builds an image with room to spare.
-fn built(case: &Case<'_>) -> Result<(Marked, Image, [Skip; SKIPS]), Error> {
+fn built(case: &Case<'_>) -> Result<(Marked, Marks, [Skip; SKIPS]), Error> {
     let (mut code, mut skips) = ([UNTOUCHED; ROOM], [Skip::default(); SKIPS]);
     let image = case.build(&mut code, &mut skips)?;
     let len = image.code_len.into();

@@ -5,7 +5,7 @@
 //!
 //! Semantics: `Documentation/bpf/standardization/instruction-set.rst`
 
-use crate::trampoline::Error;
+use crate::builder::Error;
 
 /// An instruction in its 8 bytes.
 pub(crate) type Bytes = [u8; 8];

@@ -4,11 +4,12 @@
 
 #[path = "../../../src"]
 mod rooms {
+    pub mod builder;
     pub mod session;
-    pub mod trampoline;
 }
 
-pub use rooms::{session, trampoline};
+pub use rooms::builder::*;
+pub use rooms::{builder, session};
 
 #[cfg(test)]
 mod kunit;

@@ -5,7 +5,7 @@
 use super::disasm::decode;
 use super::fixture::{program, Case, IP};
 use super::strategy::{cases, sane_cases};
-use crate::trampoline::{build, measure, Error, Flags, Preamble, Program, Skip, PATCH_SIZE};
+use crate::builder::{build, measure, Error, Flags, Preamble, Program, Skip, PATCH_SIZE};
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 //! What gets no image, and the errno for it.
 
 use super::fixture::{program, session, Case, IP};
-use crate::trampoline::{Error, Flags, FuncModel, Program, Quirks, MAX_LINKS};
+use crate::builder::{Error, Flags, FuncModel, Program, Quirks, MAX_LINKS};
 
 /// Further away from [`IP`] than a displacement reaches.
 const FAR: u64 = IP - (1 << 31) - 0x1000;
@@ -86,7 +86,7 @@ mod tests {
     use super::super::fixture::{callee, CALL_DEPTH, RETURN_THUNK};
     use super::super::Outcome;
     use super::*;
-    use crate::trampoline::{CallDepth, Preamble};
+    use crate::builder::{CallDepth, Preamble};
 
     #[test]
     fn errno_values() {

@@ -4,8 +4,8 @@
 
 use super::super::disasm::decode;
 use super::{assemble, number, one, registers, width, IP};
-use crate::trampoline::asm::{Mem, RBP};
-use crate::trampoline::Error;
+use crate::builder::asm::{Mem, RBP};
+use crate::builder::Error;
 use iced_x86::Mnemonic;
 
 /// On both sides of where a displacement or an immediate grows from one byte to four.

@@ -2,11 +2,11 @@
 
 //! Requests that own what they refer to, to be made up and changed at will.
 
-use crate::kunit::fixture;
-use crate::trampoline::{
-    build, measure, Error, Flags, Image, Machine, Program, Programs, Request, Skip, Target,
+use crate::builder::{
+    build, measure, Error, Flags, Machine, Marks, Program, Programs, Request, Skip, Target,
     MAX_LINKS,
 };
+use crate::kunit::fixture;
 
 pub(crate) use crate::kunit::fixture::{program, IP};
 
@@ -64,7 +64,7 @@ impl Case {
         }
     }
 
-    pub fn measure(&self) -> Result<Image, Error> {
+    pub fn measure(&self) -> Result<Marks, Error> {
         measure(&self.request(), IP)
     }
 
@@ -86,7 +86,7 @@ impl Case {
 /// What comes out of a build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    pub image: Image,
+    pub image: Marks,
     pub code: Vec<u8>,
     pub skips: Vec<Skip>,
 }

@@ -2,8 +2,8 @@
 
 //! A kernel, a function and programs that do not exist.
 
-use crate::trampoline::{
-    build, measure, CallDepth, Callee, Error, Flags, FuncModel, Image, Machine, Preamble, Program,
+use crate::builder::{
+    build, measure, CallDepth, Callee, Error, Flags, FuncModel, Machine, Marks, Preamble, Program,
     Programs, Quirks, Request, Skip, Target,
 };
 
@@ -174,11 +174,11 @@ impl<'a> Case<'a> {
         }
     }
 
-    pub(crate) fn measure(&self) -> Result<Image, Error> {
+    pub(crate) fn measure(&self) -> Result<Marks, Error> {
         measure(&self.request(), IP)
     }
 
-    pub(crate) fn build(&self, code: &mut [u8], skips: &mut [Skip]) -> Result<Image, Error> {
+    pub(crate) fn build(&self, code: &mut [u8], skips: &mut [Skip]) -> Result<Marks, Error> {
         build(&self.request(), IP, code, skips)
     }
 }

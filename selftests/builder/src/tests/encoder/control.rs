@@ -4,8 +4,8 @@
 
 use super::super::disasm::decode;
 use super::{assemble, number, one, registers, texts, IP};
-use crate::trampoline::asm::{Cond, Label, RAX};
-use crate::trampoline::{CallDepth, Callee, Error};
+use crate::builder::asm::{Cond, Label, RAX};
+use crate::builder::{CallDepth, Callee, Error};
 
 #[test]
 fn without_operands() {

@@ -18,7 +18,7 @@ mod refusals;
 pub(crate) mod session;
 mod sink;
 
-use crate::trampoline::Error;
+use crate::builder::Error;
 
 /// What comes of a test.
 type Outcome = Result<(), Error>;

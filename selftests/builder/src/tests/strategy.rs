@@ -3,7 +3,7 @@
 //! Arbitrary requests.
 
 use super::fixture::{Case, IP};
-use crate::trampoline::{
+use crate::builder::{
     CallDepth, Callee, Flags, FuncModel, Machine, Preamble, Program, Quirks, Target,
 };
 use proptest::collection::vec;

@@ -8,9 +8,9 @@ mod moves;
 mod properties;
 
 use super::disasm::{decode, text, Symbols};
-use crate::trampoline::asm::{Asm, Gpr};
-use crate::trampoline::sink::Sink;
-use crate::trampoline::{CallDepth, Error};
+use crate::builder::asm::{Asm, Gpr};
+use crate::builder::sink::Sink;
+use crate::builder::{CallDepth, Error};
 
 /// Where the code runs.
 const IP: u64 = 0xffff_ffff_c000_0100;
@@ -76,7 +76,7 @@ fn width(n: i32) -> usize {
 /// An instruction that is new in the assembler is new here as well.
 #[test]
 fn no_form_is_left_out() {
-    let assembler = include_str!("../../../../src/trampoline/asm.rs");
+    let assembler = include_str!("../../../../src/builder/asm.rs");
     let tests = concat!(
         include_str!("encoder/moves.rs"),
         include_str!("encoder/control.rs")

@@ -3,8 +3,8 @@
 //! The metadata word and what programs make of it.
 
 use super::bpf::{Bpf, Bytes};
+use crate::builder::Error;
 use crate::session::{FuncMeta, SessionKfunc};
-use crate::trampoline::Error;
 
 /// What the verifier of the kernel emits.
 ///

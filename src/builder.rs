@@ -54,7 +54,7 @@ pub use flags::Flags;
 pub use machine::{CallDepth, Callee, Machine, Preamble};
 pub use model::{FuncModel, MAX_ARGS};
 pub use quirks::Quirks;
-pub use request::{Image, Program, Programs, Request, Skip, Target, MAX_LINKS};
+pub use request::{Marks, Program, Programs, Request, Skip, Target, MAX_LINKS};
 
 use error::Result;
 use image::Generator;
@@ -76,7 +76,7 @@ const ENDBR_SIZE: u16 = 4;
 
 /// Builds the image for `req` into `buf`, to be run at the address `ip`.
 ///
-/// The code begins at `buf[0]` and takes [`Image::code_len`] bytes; what lies behind it is left as
+/// The code begins at `buf[0]` and takes [`Marks::code_len`] bytes; what lies behind it is left as
 /// it was. `skips` takes one record for each program call, in the order of the image.
 ///
 /// Counterpart of `arch_prepare_bpf_trampoline()`.
@@ -92,7 +92,7 @@ const ENDBR_SIZE: u16 = 4;
 ///
 /// After an error `buf` and `skips` hold the beginning of something useless, never anything
 /// outside of them.
-pub fn build(req: &Request<'_>, ip: u64, buf: &mut [u8], skips: &mut [Skip]) -> Result<Image> {
+pub fn build(req: &Request<'_>, ip: u64, buf: &mut [u8], skips: &mut [Skip]) -> Result<Marks> {
     Generator::new(req, Sink::over(buf, ip), Skips::over(skips))?.image()
 }
 
@@ -101,11 +101,11 @@ pub fn build(req: &Request<'_>, ip: u64, buf: &mut [u8], skips: &mut [Skip]) -> 
 /// This is [`build`] over a sink that counts, so the answer is the one that [`build`] gives for the
 /// same `req` and `ip`, with buffers that are large enough.
 ///
-/// Counterpart of `arch_bpf_trampoline_size()`, whose result is [`Image::size`].
+/// Counterpart of `arch_bpf_trampoline_size()`, whose result is [`Marks::size`].
 ///
 /// # Errors
 ///
 /// As those of [`build`].
-pub fn measure(req: &Request<'_>, ip: u64) -> Result<Image> {
+pub fn measure(req: &Request<'_>, ip: u64) -> Result<Marks> {
     Generator::new(req, Sink::counting(ip), Skips::counting())?.image()
 }

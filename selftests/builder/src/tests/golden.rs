@@ -4,10 +4,10 @@
 //! [`kunit::golden`](crate::kunit::golden).)
 
 use super::disasm::{decode, text, Symbols};
+use crate::builder::Skip;
 use crate::kunit::fixture::{Case, IP, SYMBOLS};
 use crate::kunit::golden;
 use crate::kunit::listing::{Line, Marked, ROOM};
-use crate::trampoline::Skip;
 
 /// Names for addresses and labels, and the texts of a listing.
 fn read(listing: &str) -> (Symbols, Vec<String>) {

@@ -112,7 +112,7 @@ impl Request<'_> {
 
 /// The marks of a finished image. All offsets are in bytes from its first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct Marks {
     /// Bytes of code.
     pub code_len: u16,
     /// From here on `rbp` is the frame pointer (`ksym.fp_start`).
@@ -123,7 +123,7 @@ pub struct Image {
     pub nr_skips: u16,
 }
 
-impl Image {
+impl Marks {
     /// Bytes to allocate for it, what the C builder returns.
     pub const fn size(&self) -> u16 {
         self.code_len.saturating_add(SAFETY)

@@ -4,9 +4,9 @@
 
 use super::super::disasm::decode;
 use super::{assemble, IP};
-use crate::trampoline::asm::{Asm, Cond, Gpr, Label, Mem};
-use crate::trampoline::sink::Sink;
-use crate::trampoline::{CallDepth, Callee, Error};
+use crate::builder::asm::{Asm, Cond, Gpr, Label, Mem};
+use crate::builder::sink::Sink;
+use crate::builder::{CallDepth, Callee, Error};
 use iced_x86::{Instruction, Mnemonic, Register};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -6,9 +6,9 @@
 mod tests {
     use super::super::fixture::IP;
     use super::super::Outcome;
-    use crate::trampoline::asm::Asm;
-    use crate::trampoline::sink::Sink;
-    use crate::trampoline::Error;
+    use crate::builder::asm::Asm;
+    use crate::builder::sink::Sink;
+    use crate::builder::Error;
 
     #[test]
     fn a_full_sink() -> Outcome {

@@ -3,7 +3,7 @@
 //! How images begin.
 
 use super::fixture::Case;
-use crate::trampoline::{CallDepth, Error, Flags, Preamble, Skip};
+use crate::builder::{CallDepth, Error, Flags, Preamble, Skip};
 
 /// Most bytes before the frame that are looked at.
 const ROOM: usize = 32;

@@ -4,7 +4,7 @@
 
 use super::disasm::decode;
 use super::fixture::{program, Case, IP};
-use crate::trampoline::Flags;
+use crate::builder::Flags;
 use iced_x86::Mnemonic;
 
 /// Displacements of the loads from the caller's stack arguments.
