@@ -20,9 +20,20 @@ const u32 RF_BPF_TRAMP_F_INDIRECT = BPF_TRAMP_F_INDIRECT;
 
 const u32 RF_INSN_BUF_SIZE = INSN_BUF_SIZE;
 
-/* Arena arguments came together with the repaired stack offset of F_INDIRECT. */
+/* Bytes of the instruction at an ftrace site. */
+const u32 RF_FTRACE_SITE_SIZE = MCOUNT_INSN_SIZE;
+
+/* The request numbers, which bindgen does not compute either. */
+const u32 RF_IOC_ADD = RUST_FSESSION_IOC_ADD;
+const u32 RF_IOC_REMOVE = RUST_FSESSION_IOC_REMOVE;
+const u32 RF_IOC_INFO = RUST_FSESSION_IOC_INFO;
+const u32 RF_IOC_COMPARE = RUST_FSESSION_IOC_COMPARE;
+
+/* 0 where the kernel converts no arena arguments. */
 #ifdef BTF_FMODEL_ARENA_ARG
 const u8 RF_ARENA_ARG_FLAG = BTF_FMODEL_ARENA_ARG;
+const u8 RF_NULLABLE_ARG_FLAG = BTF_FMODEL_NULLABLE_ARG;
 #else
 const u8 RF_ARENA_ARG_FLAG = 0;
+const u8 RF_NULLABLE_ARG_FLAG = 0;
 #endif

@@ -45,6 +45,9 @@ pub(crate) struct RunGuards {
 
 /// A program, borrowed.
 ///
+/// The kernel writes to some of its fields at any time, so that all are read one by one, through
+/// the raw pointer.
+///
 /// # Invariants
 ///
 /// The structure and its `aux` are initialised, as loading a program does it.
@@ -55,38 +58,42 @@ pub(crate) struct Prog(Opaque<bindings::bpf_prog>);
 unsafe impl Sync for Prog {}
 
 impl Prog {
-    fn get(&self) -> &bindings::bpf_prog {
-        // SAFETY: By the type invariant. The fields that are read here are constant after loading.
-        unsafe { &*self.0.get() }
-    }
-
     pub(super) fn as_ptr(&self) -> *mut bindings::bpf_prog {
         self.0.get()
     }
 
     /// Address of the `struct bpf_prog`.
     pub(crate) fn addr(&self) -> u64 {
-        to_u64(self.0.get().expose_provenance())
+        to_u64(self.as_ptr().expose_provenance())
     }
 
     /// Address of the code that runs the program: its own, or the interpreter's.
     pub(crate) fn entry(&self) -> u64 {
-        to_u64(self.get().bpf_func.map_or(0, |func| func as usize))
+        // SAFETY: By the type invariant; the field is constant after loading.
+        let bpf_func = unsafe { (*self.as_ptr()).bpf_func };
+        to_u64(bpf_func.map_or(0, |func| func as usize))
     }
 
     /// Address of the program's instructions, where an interpreter runs them.
     pub(crate) fn interpreted(&self) -> Option<u64> {
-        if self.get().jited() != 0 {
-            return None;
-        }
-        // SAFETY: By the type invariant; only the field's address is taken.
-        let insnsi = unsafe { &raw const (*self.0.get()).__bindgen_anon_2 };
-        Some(to_u64(insnsi.expose_provenance()))
+        // SAFETY: By the type invariant; of `insnsi` only the address is taken.
+        let (jited, insnsi) = unsafe {
+            (
+                bindings::bpf_prog::jited_raw(self.as_ptr()),
+                &raw const (*self.as_ptr()).__bindgen_anon_2,
+            )
+        };
+        (jited == 0).then(|| to_u64(insnsi.expose_provenance()))
+    }
+
+    fn attach_type(&self) -> bindings::bpf_attach_type {
+        // SAFETY: By the type invariant; the field is constant after loading.
+        unsafe { (*self.as_ptr()).expected_attach_type }
     }
 
     /// The kind of program, `None` for those that have no trampoline or more than one target.
     pub(crate) fn kind(&self) -> Option<AttachKind> {
-        match self.get().expected_attach_type {
+        match self.attach_type() {
             bindings::bpf_attach_type_BPF_TRACE_FENTRY => Some(AttachKind::Fentry),
             bindings::bpf_attach_type_BPF_TRACE_FEXIT => Some(AttachKind::Fexit),
             bindings::bpf_attach_type_BPF_MODIFY_RETURN => Some(AttachKind::ModifyReturn),
@@ -97,58 +104,48 @@ impl Prog {
 
     /// Whether the program calls `bpf_session_cookie()`.
     pub(crate) fn calls_session_cookie(&self) -> bool {
-        self.get().call_session_cookie() != 0
+        // SAFETY: By the type invariant; the bit is constant after loading.
+        unsafe { bindings::bpf_prog::call_session_cookie_raw(self.as_ptr()) != 0 }
     }
 
     /// Whether the program calls `bpf_get_func_ip()`.
     pub(crate) fn calls_get_func_ip(&self) -> bool {
-        self.get().call_get_func_ip() != 0
+        // SAFETY: By the type invariant; the bit is constant after loading.
+        unsafe { bindings::bpf_prog::call_get_func_ip_raw(self.as_ptr()) != 0 }
     }
 
     /// Whether the program's target is a kernel function, not another BPF program.
     pub(crate) fn targets_kernel(&self) -> bool {
-        // SAFETY: A loaded program has `aux`, and `attach_btf` does not change.
-        unsafe { !(*self.get().aux).attach_btf.is_null() }
+        // SAFETY: By the type invariant; `attach_btf` is constant after loading.
+        unsafe { !(*(*self.as_ptr()).aux).attach_btf.is_null() }
     }
 
     /// Whether the program is a session, with one target or several.
     pub(crate) fn is_session(&self) -> bool {
         matches!(
-            self.get().expected_attach_type,
+            self.attach_type(),
             bindings::bpf_attach_type_BPF_TRACE_FSESSION
                 | bindings::bpf_attach_type_BPF_TRACE_FSESSION_MULTI
         )
     }
 
     pub(super) fn arena(&self) -> *mut bindings::bpf_arena {
-        // SAFETY: A loaded program has `aux`, and `arena` does not change.
-        unsafe { (*self.get().aux).arena }
+        // SAFETY: By the type invariant; `arena` is constant after loading.
+        unsafe { (*(*self.as_ptr()).aux).arena }
     }
 
-    /// Kernel address of the arena that the program uses, if it uses one.
-    pub(crate) fn arena_base(&self, _bound: Symbols) -> Option<u64> {
-        let arena = NonNull::new(self.arena())?;
-        // SAFETY: `_bound` says that the call is bound; the program keeps its arena.
-        Some(unsafe { bindings::rf_bpf_arena_get_kern_vm_start(arena.as_ptr()) })
-    }
-
-    /// Tells the kernel that images call this program: when its last reference is gone, its memory
-    /// stays until no task can be on its way from an image into it.
-    ///
-    /// C: `tramp_linked` in `struct bpf_prog_aux`
-    pub(crate) fn mark_linked(&self) {
-        // SAFETY: A loaded program has `aux`. All who write the flag write the same, and it is
-        // read when there are no references any more.
-        unsafe { (&raw mut (*self.get().aux).tramp_linked).write_volatile(true) };
+    /// Whether the program uses an arena.
+    pub(crate) fn has_arena(&self) -> bool {
+        !self.arena().is_null()
     }
 
     /// The functions that the kernel chooses to enclose this program's run.
-    pub(crate) fn run_guards(&self, _bound: Symbols) -> RunGuards {
-        // SAFETY: `_bound` says that both calls are bound; the program is valid.
+    pub(crate) fn run_guards(&self, _symbols: Symbols) -> RunGuards {
+        // SAFETY: `_symbols` proves that both calls are bound; the program is valid.
         let (enter, exit) = unsafe {
             (
-                bindings::rf_bpf_trampoline_enter(self.0.get()),
-                bindings::rf_bpf_trampoline_exit(self.0.get()),
+                bindings::rf_bpf_trampoline_enter(self.as_ptr()),
+                bindings::rf_bpf_trampoline_exit(self.as_ptr()),
             )
         };
         RunGuards {
@@ -158,7 +155,7 @@ impl Prog {
     }
 }
 
-/// A counted reference on a loaded program.
+/// A counted reference on a loaded program, which no image calls.
 ///
 /// # Invariants
 ///

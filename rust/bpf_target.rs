@@ -7,8 +7,8 @@
 use super::{
     bindings,
     bpf_prog::Prog,
+    btf_func_model::BtfFuncModel,
     errno::unsupported,
-    func_model::FuncModel,
     symbols::{
         to_u64,
         Symbols, //
@@ -21,9 +21,10 @@ use kernel::{
     str::CStr, //
 };
 
-/// Whether the code at `addr` begins with an ENDBR, or with what the kernel seals one with.
-pub(crate) fn starts_with_endbr(addr: u64, _bound: Symbols) -> bool {
-    // SAFETY: `_bound` says that the call is bound; it takes any address.
+/// Whether the code at `addr` begins with an ENDBR, or with the poison that the kernel puts in place
+/// of one.
+pub(crate) fn starts_with_endbr(addr: u64, _symbols: Symbols) -> bool {
+    // SAFETY: `_symbols` proves that the call is bound; it takes any address.
     unsafe { bindings::rf_is_endbr(ptr::with_exposed_provenance_mut(addr as usize)) }
 }
 
@@ -36,7 +37,6 @@ pub(crate) fn starts_with_endbr(addr: u64, _bound: Symbols) -> bool {
 /// keeps alive.
 pub(crate) struct BpfTarget {
     info: bindings::bpf_attach_target_info,
-    endbr: bool,
 }
 
 // SAFETY: The information is plain data, and a module reference may be put by any thread.
@@ -52,12 +52,12 @@ impl BpfTarget {
     /// `EOPNOTSUPP` for a BPF program as target, which is not covered; what
     /// `bpf_check_attach_target()` says otherwise: `ENOENT` if the function is gone, `EINVAL` or
     /// `EOPNOTSUPP` if it cannot be traced so.
-    pub(crate) fn of(prog: &Prog, bound: Symbols) -> Result<Self> {
+    pub(crate) fn of(prog: &Prog, _symbols: Symbols) -> Result<Self> {
         if !prog.targets_kernel() {
             return Err(unsupported());
         }
         let mut info = bindings::bpf_attach_target_info::default();
-        // SAFETY: `bound` says that the call is bound. A missing log is allowed, the program is
+        // SAFETY: `_symbols` proves that the call is bound. A missing log is allowed, the program is
         // valid and `aux` with it.
         to_result(unsafe {
             let prog = prog.as_ptr();
@@ -71,11 +71,7 @@ impl BpfTarget {
             )
         })?;
         // INVARIANT: The call succeeded.
-        let addr = to_u64(info.tgt_addr as usize);
-        Ok(Self {
-            info,
-            endbr: starts_with_endbr(addr, bound),
-        })
+        Ok(Self { info })
     }
 
     /// Address of the function.
@@ -83,14 +79,9 @@ impl BpfTarget {
         to_u64(self.info.tgt_addr as usize)
     }
 
-    /// Whether the function begins with an ENDBR, or with what the kernel seals one with.
-    pub(crate) fn endbr(&self) -> bool {
-        self.endbr
-    }
-
     /// The function's arguments.
-    pub(crate) fn model(&self) -> FuncModel {
-        FuncModel(self.info.fmodel)
+    pub(crate) fn model(&self) -> BtfFuncModel {
+        BtfFuncModel(self.info.fmodel)
     }
 
     /// The function's name.

@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls of the C builder's entry points, as another builder sees them.
+//! The kernel's calls of the C builder, as another builder sees them.
 
 use super::{
     bindings,
-    bpf_prog::Prog,
     c_builder::{
-        Entry,
-        List,
-        Reference, //
+        skip_records,
+        to_size,
+        CImage, //
     },
-    func_model::FuncModel,
+    code::{
+        BuiltImage,
+        Image,
+        Records, //
+    },
+    plan::{
+        Place,
+        Plan, //
+    },
     symbols::{
         to_u64,
         Symbols, //
     },
-    tramp_image::SkipRecord, //
 };
 use core::{
-    marker::PhantomData,
+    ptr,
     slice, //
 };
 use kernel::{
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
+    error::from_err_ptr,
     ffi::{
         c_int,
         c_void, //
@@ -34,104 +37,31 @@ use kernel::{
 };
 
 /// A call of `arch_bpf_trampoline_size()`.
-///
-/// # Invariants
-///
-/// All pointers are as that function takes them, and good for `'a`.
-pub(crate) struct BuildCall<'a> {
-    model: *const bindings::btf_func_model,
-    flags: u32,
-    nodes: *mut bindings::bpf_tramp_nodes,
-    func: *mut c_void,
-    _call: PhantomData<&'a Prog>,
+pub(crate) struct SizeCall<'a> {
+    plan: Plan<'a>,
 }
 
-impl BuildCall<'_> {
-    /// # Safety
-    ///
-    /// The parameters must be as `arch_bpf_trampoline_size()` takes them.
-    pub(super) unsafe fn new(
-        model: *const bindings::btf_func_model,
-        flags: u32,
-        nodes: *mut bindings::bpf_tramp_nodes,
-        func: *mut c_void,
-    ) -> Self {
-        // INVARIANT: By the caller's promise.
-        Self {
-            model,
-            flags,
-            nodes,
-            func,
-            _call: PhantomData,
-        }
+impl<'a> SizeCall<'a> {
+    pub(super) fn new(plan: Plan<'a>) -> Self {
+        Self { plan }
     }
 
-    /// The function's arguments.
-    pub(crate) fn model(&self) -> FuncModel {
-        // SAFETY: By the type invariant.
-        FuncModel(unsafe { *self.model })
+    /// What is to be measured.
+    pub(crate) fn plan(&self) -> &Plan<'a> {
+        &self.plan
     }
 
-    /// `BPF_TRAMP_F_*`
-    pub(crate) fn flags(&self) -> u32 {
-        self.flags
-    }
-
-    /// Address of the function.
-    pub(crate) fn func(&self) -> u64 {
-        to_u64(self.func.expose_provenance())
-    }
-
-    /// The kernel address of the arena against which arguments are converted, if any are.
-    pub(crate) fn arena_base(&self, _bound: Symbols) -> Option<u64> {
-        // SAFETY: `_bound` says that the call is bound; the rest is the type invariant.
-        match unsafe { bindings::rf_bpf_tramp_arena_base(self.model, self.nodes, self.flags) } {
-            0 => None,
-            base => Some(base),
-        }
-    }
-
-    /// The programs in the order in which they run, list by list.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
-        [List::Fentry, List::Fexit, List::ModifyReturn]
-            .into_iter()
-            .flat_map(|list| self.list(list).iter().map(move |&node| (list, node)))
-            .map(|(list, node)| {
-                // SAFETY: By the type invariant, each node has a link with a program. `Prog` is a
-                // transparent wrapper.
-                let (prog, node) = unsafe { (&*(*(*node).link).prog.cast::<Prog>(), &*node) };
-                (list, prog, node.cookie)
-            })
-    }
-
-    /// How many programs a list has.
-    pub(crate) fn count(&self, list: List) -> usize {
-        self.list(list).len()
-    }
-
-    fn list(&self, list: List) -> &[*mut bindings::bpf_tramp_node] {
-        // SAFETY: By the type invariant, there is an entry for each kind.
-        let nodes = unsafe { &*self.nodes.add(list as usize) };
-        let len = usize::try_from(nodes.nr_nodes).unwrap_or(0);
-        nodes.nodes.get(..len).unwrap_or(&nodes.nodes)
-    }
-
-    /// Lets the kernel's function answer.
+    /// Passes the call on to the kernel's function.
     ///
     /// # Errors
     ///
     /// Its own.
-    pub(crate) fn ask_c(&mut self) -> Result<u32> {
-        // SAFETY: Whoever is called in its place had it bound; the rest is the type invariant.
-        to_size(unsafe {
-            bindings::rf_arch_bpf_trampoline_size(self.model, self.flags, self.nodes, self.func)
-        })
+    pub(crate) fn ask_c(&self) -> Result<u32> {
+        let (model, flags, nodes, func) = self.plan.as_args();
+        // SAFETY: The hooks are only installed once the symbols are resolved. The parameters are
+        // the kernel's own.
+        to_size(unsafe { bindings::rf_arch_bpf_trampoline_size(model, flags, nodes, func) })
     }
-}
-
-fn to_size(ret: c_int) -> Result<u32> {
-    to_result(ret.min(0))?;
-    Ok(u32::try_from(ret)?)
 }
 
 /// A call of `arch_prepare_bpf_trampoline()`.
@@ -139,16 +69,16 @@ fn to_size(ret: c_int) -> Result<u32> {
 /// # Invariants
 ///
 /// All pointers are as that function takes them, and good for `'a`.
-pub(crate) struct FillCall<'a> {
+pub(crate) struct PrepareCall<'a> {
     im: *mut bindings::bpf_tramp_image,
     start: *mut c_void,
     end: *mut c_void,
-    what: BuildCall<'a>,
-    /// Skip records that there were before.
+    plan: Plan<'a>,
+    /// Number of skip records that `im` had before the call.
     skips_before: usize,
 }
 
-impl<'a> FillCall<'a> {
+impl<'a> PrepareCall<'a> {
     /// # Safety
     ///
     /// The parameters must be as `arch_prepare_bpf_trampoline()` takes them.
@@ -156,133 +86,136 @@ impl<'a> FillCall<'a> {
         im: *mut bindings::bpf_tramp_image,
         start: *mut c_void,
         end: *mut c_void,
-        what: BuildCall<'a>,
+        plan: Plan<'a>,
     ) -> Self {
-        // SAFETY: By the caller's promise, `im` is valid or null.
-        let skips_before = unsafe { im.as_ref() }.map_or(0, |im| im.nr_skips);
+        let skips_before = if im.is_null() {
+            0
+        } else {
+            // SAFETY: By the caller's promise, `im` is valid or null.
+            unsafe { (*im).nr_skips }
+        };
         // INVARIANT: By the caller's promise.
         Self {
             im,
             start,
             end,
-            what,
+            plan,
             skips_before: usize::try_from(skips_before).unwrap_or(0),
         }
     }
 
     /// What is to be built.
-    pub(crate) fn what(&self) -> &BuildCall<'a> {
-        &self.what
+    pub(crate) fn plan(&self) -> &Plan<'a> {
+        &self.plan
     }
 
-    /// Address of the `struct bpf_tramp_image`, 0 if there is none.
-    pub(crate) fn im_addr(&self) -> u64 {
-        to_u64(self.im.expose_provenance())
+    /// Where it is to be built.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            text: to_u64(self.start.expose_provenance()),
+            im: to_u64(self.im.expose_provenance()),
+        }
     }
 
-    /// Address of the image.
-    pub(crate) fn addr(&self) -> u64 {
-        to_u64(self.start.expose_provenance())
-    }
-
-    /// Bytes that there are for it.
+    /// Number of bytes at the place.
     pub(crate) fn room(&self) -> usize {
         self.end.addr().saturating_sub(self.start.addr())
     }
 
-    /// Whether skip records and the range of the frame pointer are kept.
-    pub(crate) fn has_records(&self) -> bool {
+    /// The kernel's skip records, null if it keeps none for this image.
+    fn skips(&self) -> *mut bindings::bpf_tramp_skip {
+        if self.im.is_null() {
+            return ptr::null_mut();
+        }
         // SAFETY: By the type invariant.
-        unsafe { self.im.as_ref() }.is_some_and(|im| !im.skips.is_null())
+        unsafe { (*self.im).skips }
     }
 
-    /// Lets the kernel's function build.
+    /// Passes the call on to the kernel's function.
     ///
     /// # Errors
     ///
     /// Its own.
-    pub(crate) fn ask_c(&mut self) -> Result<u32> {
-        // SAFETY: Whoever is called in its place had it bound; the rest is the type invariant.
+    pub(crate) fn ask_c(&self) -> Result<u32> {
+        let (model, flags, nodes, func) = self.plan.as_args();
+        // SAFETY: The hooks are only installed once the symbols are resolved. The parameters are
+        // the kernel's own.
         to_size(unsafe {
             bindings::rf_arch_prepare_bpf_trampoline(
-                self.im,
-                self.start,
-                self.end,
-                self.what.model,
-                self.what.flags,
-                self.what.nodes,
-                self.what.func,
+                self.im, self.start, self.end, model, flags, nodes, func,
             )
         })
     }
 
-    /// What the kernel's function has built, after it said `size`.
+    /// The image that the kernel's function has built, after it returned `size`. It has the records
+    /// of `ours` where the kernel keeps none.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn reference(&self, size: u32) -> Result<Reference> {
-        let size = usize::try_from(size)?;
-        let len = Reference::code_len(size).min(self.room());
-        let mut code = KVec::with_capacity(len, GFP_KERNEL)?;
+    pub(crate) fn c_image(&self, size: u32, ours: &Image<'_>) -> Result<CImage> {
+        let len = usize::try_from(size)?.min(self.room());
+        let mut bytes = KVec::with_capacity(len, GFP_KERNEL)?;
         // SAFETY: By the type invariant, the image has `room()` bytes, and no task is in it yet.
-        let bytes = unsafe { slice::from_raw_parts(self.start.cast::<u8>(), len) };
-        code.extend_from_slice(bytes, GFP_KERNEL)?;
-        let mut skips = KVec::new();
-        let mut fp = (0, 0);
-        // SAFETY: By the type invariant.
-        if let Some(im) = unsafe { self.im.as_ref() } {
-            fp = (im.ksym.fp_start, im.ksym.fp_end);
-            let nr_skips = usize::try_from(im.nr_skips)?;
-            if !im.skips.is_null() {
-                // SAFETY: The kernel keeps `nr_skips` records there.
-                let all = unsafe { slice::from_raw_parts(im.skips, nr_skips) };
-                for skip in all.iter().skip(self.skips_before) {
-                    skips.push(SkipRecord::from(skip), GFP_KERNEL)?;
-                }
-            }
+        let text = unsafe { slice::from_raw_parts(self.start.cast::<u8>(), len) };
+        bytes.extend_from_slice(text, GFP_KERNEL)?;
+        let mut records = Records::default();
+        if self.skips().is_null() {
+            let ours = ours.records();
+            records.skips.extend_from_slice(&ours.skips, GFP_KERNEL)?;
+            records.fp = ours.fp;
+        } else {
+            // SAFETY: By the type invariant; the kernel has `nr_skips` records there.
+            let skips = unsafe {
+                records.fp = ((*self.im).ksym.fp_start, (*self.im).ksym.fp_end);
+                slice::from_raw_parts(self.skips(), usize::try_from((*self.im).nr_skips)?)
+            };
+            records.skips = skip_records(skips.get(self.skips_before..).unwrap_or_default())?;
         }
-        Ok(Reference {
-            size,
-            code,
-            skips,
-            fp,
-        })
+        Ok(CImage { bytes, records })
     }
 
-    /// Fills the image in place of the kernel's function.
+    /// Fills the kernel's image with `image`, built for this call.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if `code` is longer than the image, those of `bpf_arch_text_copy()`.
-    pub(crate) fn fill(
-        &mut self,
-        code: &mut [u8],
-        skips: &[SkipRecord],
-        fp: (u32, u32),
-        _bound: Symbols,
-    ) -> Result {
-        if code.len() > self.room() {
+    /// `EINVAL` if `image` is built for another plan or place, or is larger than its place; those
+    /// of `bpf_arch_text_copy()`.
+    pub(crate) fn fill(&self, image: &Image<'_>, _symbols: Symbols) -> Result {
+        let bytes = image.bytes();
+        if !ptr::addr_eq(image.plan(), &self.plan)
+            || image.place() != self.place()
+            || bytes.len() > self.room()
+        {
             return Err(EINVAL);
         }
-        // SAFETY: `_bound` says that the call is bound; by the type invariant and the check above
-        // the image holds `code.len()` bytes, and no task is in it yet.
+        // SAFETY: `_symbols` proves that the call is bound, and it only reads its source. By the
+        // type invariant and the check above the image holds the bytes, no task is in it yet, and
+        // what `Image` holds may run there.
         from_err_ptr(unsafe {
-            bindings::rf_bpf_arch_text_copy(self.start, code.as_mut_ptr().cast(), code.len())
+            bindings::rf_bpf_arch_text_copy(
+                self.start,
+                bytes.as_ptr().cast_mut().cast(),
+                bytes.len(),
+            )
         })?;
-        // SAFETY: By the type invariant; the caller of the replaced function owns `im`.
-        let Some(im) = (unsafe { self.im.as_mut() }) else {
-            return Ok(());
-        };
-        (im.ksym.fp_start, im.ksym.fp_end) = fp;
-        if im.skips.is_null() {
+        if self.im.is_null() {
             return Ok(());
         }
-        for (at, skip) in skips.iter().enumerate() {
+        let records = image.records();
+        // SAFETY: By the type invariant; the caller of the replaced function owns these fields.
+        unsafe { ((*self.im).ksym.fp_start, (*self.im).ksym.fp_end) = records.fp };
+        let skips = self.skips();
+        if skips.is_null() {
+            return Ok(());
+        }
+        for (at, skip) in records.skips.iter().enumerate() {
             // SAFETY: The kernel has allocated a record for each program call.
-            unsafe { *im.skips.add(self.skips_before + at) = bindings::bpf_tramp_skip::from(skip) };
+            unsafe { *skips.add(self.skips_before + at) = bindings::bpf_tramp_skip::from(skip) };
         }
-        im.nr_skips = c_int::try_from(self.skips_before + skips.len())?;
+        let nr_skips = c_int::try_from(self.skips_before + records.skips.len())?;
+        // SAFETY: As above.
+        unsafe { (*self.im).nr_skips = nr_skips };
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's own entry points to the C builder and to kfunc inlining, taken over.
+//! The kernel's entry points to the C builder and to kfunc inlining, and their replacements.
 //!
 //! C: `arch_bpf_trampoline_size()` and `arch_prepare_bpf_trampoline()` in
 //! `arch/x86/net/bpf_jit_comp.c`, `bpf_fixup_kfunc_call()` in `kernel/bpf/verifier.c`
@@ -8,26 +8,34 @@
 use super::{
     bindings,
     build_call::{
-        BuildCall,
-        FillCall, //
+        PrepareCall,
+        SizeCall, //
     },
     fixup_call::FixupCall,
+    plan::Plan,
+    rcu_tasks::wait_for_preempted,
     redirect::Redirect,
     symbols::Symbols,
 };
-use core::ptr;
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
 use kernel::{
     ffi::{
         c_int,
         c_void, //
     },
     prelude::*,
-    sync::atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed,
-        Release, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
     },
     time::{
         delay::fsleep,
@@ -35,69 +43,72 @@ use kernel::{
     },
 };
 
-/// What answers in place of the entry points. Each returns what the kernel's function would.
+/// Functions in place of the entry points. Each returns what the kernel's function would.
 pub(crate) trait EntryPoints: Send + Sync {
     /// `arch_bpf_trampoline_size()`
-    fn measure(&self, call: &mut BuildCall<'_>) -> Result<u32>;
+    fn size(&self, call: &SizeCall<'_>) -> Result<u32>;
 
     /// `arch_prepare_bpf_trampoline()`
-    fn build(&self, call: &mut FillCall<'_>) -> Result<u32>;
+    fn prepare(&self, call: &PrepareCall<'_>) -> Result<u32>;
 
     /// `bpf_fixup_kfunc_call()`
     fn fixup_kfunc(&self, call: &mut FixupCall<'_>) -> Result;
 }
 
-/// Who answers now, null if nobody does.
+/// Address of the active `EntryPoints`, or 0.
 static ACTIVE: Atomic<usize> = Atomic::new(0);
-/// How many callers are in the replacements below.
+/// Number of callers in the replacements below.
 static INSIDE: Atomic<i64> = Atomic::new(0);
-
-struct Answering(KBox<dyn EntryPoints>);
 
 /// The three redirections. On drop, waits until no caller is inside.
 ///
 /// # Invariants
 ///
-/// `ACTIVE` is the address of `_answering` for as long as a caller can be inside.
-pub(crate) struct Installed {
+/// `ACTIVE` is the address of `*_entry_points` for as long as a caller can be inside.
+pub(crate) struct Installed<T: EntryPoints> {
     redirects: KVec<Redirect>,
-    // The callers find it by its address.
-    _answering: KBox<Answering>,
+    // The replacements find it by its address.
+    _entry_points: Arc<T>,
 }
 
-impl Installed {
-    /// Redirects the entry points to `answering`. There can be one at a time.
+impl<T: EntryPoints> Installed<T> {
+    /// Redirects the entry points to `entry_points`. There can be one at a time.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if there is one, or if somebody else has redirected an entry point; `ENOMEM`.
-    pub(crate) fn new(answering: KBox<dyn EntryPoints>, bound: Symbols) -> Result<Self> {
-        let answering = KBox::new(Answering(answering), GFP_KERNEL)?;
-        let address = ptr::from_ref(&*answering).expose_provenance();
+    /// `EBUSY` if there is one, if somebody else has redirected an entry point, or if
+    /// `kernel.ftrace_enabled` is 0; `ENODEV` if ftrace is dead; `ENOMEM`.
+    pub(crate) fn new(
+        entry_points: Arc<T>,
+        module: &'static ThisModule,
+        symbols: Symbols,
+    ) -> Result<Self> {
+        let address = ptr::from_ref(&*entry_points).expose_provenance();
         if ACTIVE.cmpxchg(0, address, Release).is_err() {
             return Err(EBUSY);
         }
         // INVARIANT: Set just now, and taken back when `installed` is dropped.
         let mut installed = Self {
-            redirects: KVec::new(),
-            _answering: answering,
+            redirects: KVec::with_capacity(3, GFP_KERNEL)
+                .inspect_err(|_| ACTIVE.store(0, Relaxed))?,
+            _entry_points: entry_points,
         };
         let replacements: [(usize, *mut c_void); 3] = [
-            (bound.measure_entry, measure as *mut c_void),
-            (bound.build_entry, build as *mut c_void),
-            (bound.fixup_entry, fixup_kfunc as *mut c_void),
+            (symbols.size_entry, size::<T> as *mut c_void),
+            (symbols.prepare_entry, prepare::<T> as *mut c_void),
+            (symbols.fixup_entry, fixup_kfunc::<T> as *mut c_void),
         ];
         for (from, to) in replacements {
             // SAFETY: Each pair is of one type. Dropping `installed` removes the redirections
             // first and then waits until no caller is inside.
-            let redirect = unsafe { Redirect::new(from, to) }?;
+            let redirect = unsafe { Redirect::new(from, to, module, symbols) }?;
             installed.redirects.push(redirect, GFP_KERNEL)?;
         }
         Ok(installed)
     }
 }
 
-impl Drop for Installed {
+impl<T: EntryPoints> Drop for Installed<T> {
     fn drop(&mut self) {
         self.redirects.clear();
         // A caller may have been preempted on its way from ftrace to the replacement's count.
@@ -111,30 +122,26 @@ impl Drop for Installed {
     }
 }
 
-fn wait_for_preempted() {
-    // SAFETY: May be called from any context that can sleep.
-    unsafe { bindings::rf_synchronize_rcu_tasks() };
-}
+/// A caller inside a replacement, counted until it is dropped.
+struct Inside<T>(PhantomData<T>);
 
-/// Counts a caller as long as it is inside.
-struct Inside;
-
-impl Inside {
+impl<T: EntryPoints> Inside<T> {
     fn enter() -> Self {
         INSIDE.fetch_add(1, Full);
-        Self
+        Self(PhantomData)
     }
 
-    /// Who answers.
-    fn answering(&self) -> Option<&dyn EntryPoints> {
+    /// The active functions, if there are any.
+    fn active(&self) -> Option<&T> {
         let address = ACTIVE.load(Acquire);
-        let answering: *const Answering = ptr::with_exposed_provenance(address);
-        // SAFETY: By the invariant of `Installed`, which holds as long as `self` counts.
-        unsafe { answering.as_ref() }.map(|answering| &*answering.0)
+        let active: *const T = ptr::with_exposed_provenance(address);
+        // SAFETY: By the invariant of `Installed`, which holds as long as `self` counts. Only
+        // `Installed<T>` leads callers into the replacements of `T`.
+        unsafe { active.as_ref() }
     }
 }
 
-impl Drop for Inside {
+impl<T> Drop for Inside<T> {
     fn drop(&mut self) {
         INSIDE.fetch_add(-1, Full);
     }
@@ -145,17 +152,17 @@ impl Drop for Inside {
 /// # Safety
 ///
 /// As for that function.
-unsafe extern "C" fn measure(
+unsafe extern "C" fn size<T: EntryPoints>(
     model: *const bindings::btf_func_model,
     flags: u32,
     nodes: *mut bindings::bpf_tramp_nodes,
     func: *mut c_void,
 ) -> c_int {
-    let inside = Inside::enter();
+    let inside = Inside::<T>::enter();
     // SAFETY: By the caller's promise.
-    let mut call = unsafe { BuildCall::new(model, flags, nodes, func) };
-    to_int(match inside.answering() {
-        Some(entry_points) => entry_points.measure(&mut call),
+    let call = SizeCall::new(unsafe { Plan::of_kernel(model, flags, nodes, func) });
+    to_int(match inside.active() {
+        Some(entry_points) => entry_points.size(&call),
         None => call.ask_c(),
     })
 }
@@ -165,7 +172,7 @@ unsafe extern "C" fn measure(
 /// # Safety
 ///
 /// As for that function.
-unsafe extern "C" fn build(
+unsafe extern "C" fn prepare<T: EntryPoints>(
     im: *mut bindings::bpf_tramp_image,
     start: *mut c_void,
     end: *mut c_void,
@@ -174,12 +181,12 @@ unsafe extern "C" fn build(
     nodes: *mut bindings::bpf_tramp_nodes,
     func: *mut c_void,
 ) -> c_int {
-    let inside = Inside::enter();
+    let inside = Inside::<T>::enter();
     // SAFETY: By the caller's promise.
-    let mut call =
-        unsafe { FillCall::new(im, start, end, BuildCall::new(model, flags, nodes, func)) };
-    to_int(match inside.answering() {
-        Some(entry_points) => entry_points.build(&mut call),
+    let call =
+        unsafe { PrepareCall::new(im, start, end, Plan::of_kernel(model, flags, nodes, func)) };
+    to_int(match inside.active() {
+        Some(entry_points) => entry_points.prepare(&call),
         None => call.ask_c(),
     })
 }
@@ -189,17 +196,17 @@ unsafe extern "C" fn build(
 /// # Safety
 ///
 /// As for that function.
-unsafe extern "C" fn fixup_kfunc(
+unsafe extern "C" fn fixup_kfunc<T: EntryPoints>(
     env: *mut bindings::bpf_verifier_env,
     insn: *mut bindings::bpf_insn,
     insn_buf: *mut bindings::bpf_insn,
     insn_idx: c_int,
     cnt: *mut c_int,
 ) -> c_int {
-    let inside = Inside::enter();
+    let inside = Inside::<T>::enter();
     // SAFETY: By the caller's promise.
     let mut call = unsafe { FixupCall::new(env, insn, insn_buf, insn_idx, cnt) };
-    let ret = match inside.answering() {
+    let ret = match inside.active() {
         Some(entry_points) => entry_points.fixup_kfunc(&mut call),
         None => call.ask_c(),
     };

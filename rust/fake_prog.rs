@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs that do not exist, for builders that only look at them.
+//! Programs that do not exist, for builders that only read their fields.
 
 use super::{
     bindings,
@@ -21,7 +21,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// What kind of program to pretend, as far as a builder can tell.
+/// The kind of program to pretend.
 #[derive(Clone, Copy)]
 pub(crate) enum FakeKind {
     /// A tracing program before the function.
@@ -38,7 +38,7 @@ pub(crate) enum FakeKind {
     LsmCgroup,
 }
 
-/// A program as a builder is to see it.
+/// What a builder reads of a program.
 #[derive(Clone, Copy)]
 pub(crate) struct FakeSpec {
     pub(crate) kind: FakeKind,
@@ -51,17 +51,17 @@ pub(crate) struct FakeSpec {
     pub(crate) jited: bool,
 }
 
-/// Pretended programs. They are looked at, never run.
+/// Pretended programs. Builders read their fields, nothing runs them.
 pub(crate) struct FakeProgs {
     progs: KVec<bindings::bpf_prog>,
     // The programs point to it.
     _aux: KBox<bindings::bpf_prog_aux>,
-    // Its arena is lent to the programs.
+    // Keeps the arena that the programs pretend to use.
     _arena_owner: Option<BpfProg>,
 }
 
 impl FakeProgs {
-    /// Makes a program for each of `specs`, all with the arena of `arena_owner`, if there is one.
+    /// Pretends a program for each of `specs`, all with the arena of `arena_owner`, if there is one.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl FakeProgs {
     }
 
     /// The programs, in the order of their specs.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Prog> + Clone {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Prog> + Clone {
         self.progs.iter().map(|prog| {
             // SAFETY: `Prog` is a transparent wrapper. The fields that it reads are initialised,
             // and `aux` lives as long.

@@ -10,13 +10,11 @@ use core::mem::{
     size_of, //
 };
 
-/// The flag of an argument that points into a BPF arena, where the kernel converts such arguments.
-///
-/// The same kernels read the stack arguments of an image that is called indirectly where they are;
-/// older ones 8 bytes above.
-pub(crate) const ARENA_ARG: Option<u8> = match bindings::RF_ARENA_ARG_FLAG {
+/// The flags of an argument that points into a BPF arena, and of one that may be null, where the
+/// kernel converts such arguments (`BTF_FMODEL_ARENA_ARG`, `BTF_FMODEL_NULLABLE_ARG`).
+pub(crate) const ARENA_ARG: Option<(u8, u8)> = match bindings::RF_ARENA_ARG_FLAG {
     0 => None,
-    flag => Some(flag),
+    flag => Some((flag, bindings::RF_NULLABLE_ARG_FLAG)),
 };
 
 /// Functions can jump to an image instead of calling it.
@@ -55,3 +53,12 @@ pub(crate) const TRAMP_FLAGS: [u32; 9] = [
     bindings::RF_BPF_TRAMP_F_TAIL_CALL_CTX,
     bindings::RF_BPF_TRAMP_F_INDIRECT,
 ];
+
+/// Most arguments of a function, and most words in them (`MAX_BPF_FUNC_ARGS`).
+pub(crate) const MAX_FUNC_ARGS: usize = bindings::MAX_BPF_FUNC_ARGS as usize;
+
+/// Lowest bit of the cookie index in the metadata word (`BPF_TRAMP_COOKIE_INDEX_SHIFT`).
+pub(crate) const COOKIE_INDEX_SHIFT: u32 = bindings::BPF_TRAMP_COOKIE_INDEX_SHIFT;
+
+/// The bit of the metadata word that is set at return (`BPF_TRAMP_IS_RETURN_SHIFT`).
+pub(crate) const IS_RETURN_SHIFT: u32 = bindings::BPF_TRAMP_IS_RETURN_SHIFT;

@@ -67,7 +67,8 @@ impl FixupCall<'_> {
     ///
     /// Its own.
     pub(crate) fn ask_c(&mut self) -> Result {
-        // SAFETY: Whoever is called in its place had it bound; the rest is the type invariant.
+        // SAFETY: The hooks are only installed once the symbols are resolved; the rest is the type
+        // invariant.
         to_result(unsafe {
             bindings::rf_bpf_fixup_kfunc_call(
                 self.env,
@@ -80,10 +81,10 @@ impl FixupCall<'_> {
     }
 
     /// Address of the kfunc that is called. Known once C has answered.
-    pub(crate) fn kfunc(&self, bound: Symbols) -> u64 {
+    pub(crate) fn kfunc(&self, symbols: Symbols) -> u64 {
         // SAFETY: By the type invariant.
         let offset = unsafe { (*self.insn).imm };
-        to_u64(bound.call_base.wrapping_add_signed(offset as isize))
+        to_u64(symbols.call_base.wrapping_add_signed(offset as isize))
     }
 
     /// Whether the program is a session with one target or several.

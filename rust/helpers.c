@@ -3,7 +3,6 @@
  * Static calls to unexported kernel functions, and out-of-line copies of
  * inline ones. No logic lives here.
  */
-#include <linux/kallsyms.h>
 #include <linux/module.h>
 #include <linux/rcupdate_trace.h>
 #include <linux/static_call.h>
@@ -25,7 +24,9 @@
 	}
 
 #define CALL(ret, name, params, args) DEFINE_CALL(ret, name, params, args)
+#define CALL_BODY CALL
 #include "unexported.h"
+#undef CALL_BODY
 #undef CALL
 
 DEFINE_CALL(unsigned long, kallsyms_lookup_name, (const char *name), (name))
@@ -36,8 +37,10 @@ void rf_bind_kallsyms_lookup_name(void *addr)
 }
 
 const struct rf_symbol rf_symbols[] = {
-#define CALL(ret, name, params, args) { #name, rf_do_bind_##name },
+#define CALL(ret, name, params, args) { #name, rf_do_bind_##name, false },
+#define CALL_BODY(ret, name, params, args) { #name, rf_do_bind_##name, true },
 #include "unexported.h"
+#undef CALL_BODY
 #undef CALL
 };
 const unsigned int rf_nr_symbols = ARRAY_SIZE(rf_symbols);
@@ -86,6 +89,11 @@ void rf_synchronize_rcu_tasks(void)
 	synchronize_rcu_tasks();
 }
 
+void rf_synchronize_rcu_tasks_rude(void)
+{
+	synchronize_rcu_tasks_rude();
+}
+
 void rf_call_rcu_tasks_trace(struct rcu_head *head, rcu_callback_t func)
 {
 	call_rcu_tasks_trace(head, func);
@@ -99,8 +107,7 @@ void rf_rcu_barrier_tasks_trace(void)
 void notrace rf_redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *op,
 			 struct ftrace_regs *fregs)
 {
-	if (!within_module(parent_ip, THIS_MODULE))
-		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)op->private);
+	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)op->private);
 }
 
 struct bpf_prog *rf_verified_prog(const struct bpf_verifier_env *env)
@@ -111,4 +118,10 @@ struct bpf_prog *rf_verified_prog(const struct bpf_verifier_env *env)
 void rf_init_work(struct work_struct *work, work_func_t func)
 {
 	INIT_WORK(work, func);
+}
+
+struct dentry *rf_debugfs_create_file(const char *name, umode_t mode, struct dentry *parent,
+				      void *data, const struct file_operations *fops)
+{
+	return debugfs_create_file(name, mode, parent, data, fops);
 }

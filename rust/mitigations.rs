@@ -15,13 +15,13 @@ use core::ptr;
 const MAX_ACCOUNTING: usize = 254;
 
 /// The return thunk that returns have to go through, if the CPU wants one.
-pub(crate) fn return_thunk(bound: Symbols) -> Option<u64> {
-    // SAFETY: `bound` says that the call is bound.
-    if bound.return_thunk == 0 || !unsafe { bindings::rf_cpu_wants_rethunk() } {
+pub(crate) fn return_thunk(symbols: Symbols) -> Option<u64> {
+    // SAFETY: `symbols` proves that the call is bound.
+    if symbols.return_thunk == 0 || !unsafe { bindings::rf_cpu_wants_rethunk() } {
         return None;
     }
-    let variable: *const u64 = ptr::with_exposed_provenance(bound.return_thunk as usize);
-    // SAFETY: `bound` has the address of `x86_return_thunk`, which is constant after boot.
+    let variable: *const u64 = ptr::with_exposed_provenance(symbols.return_thunk as usize);
+    // SAFETY: `symbols` has the address of `x86_return_thunk`, which is constant after boot.
     Some(unsafe { variable.read() })
 }
 
@@ -34,11 +34,11 @@ pub(crate) struct Accounting {
 impl Accounting {
     /// Asks for the sequence at address `ip` in front of a call of `callee`, or for the one at an
     /// image's start. Empty if there is none: the kernel does not count, or the callee does.
-    pub(crate) fn at(ip: u64, callee: Option<u64>, _bound: Symbols) -> Self {
+    pub(crate) fn at(ip: u64, callee: Option<u64>, _symbols: Symbols) -> Self {
         let mut code = [0; MAX_ACCOUNTING];
         let mut end = code.as_mut_ptr();
         let callee = ptr::with_exposed_provenance_mut(callee.unwrap_or(0) as usize);
-        // SAFETY: `_bound` says that the call is bound; it writes `MAX_PATCH_LEN` bytes at most,
+        // SAFETY: `_symbols` proves that the call is bound; it writes `MAX_PATCH_LEN` bytes at most,
         // and looks at the code in front of `callee`, which the kernel calls or will call.
         let len = unsafe {
             bindings::rf_x86_call_depth_emit_accounting(

@@ -21,7 +21,7 @@ use kernel::{
 /// # Invariants
 ///
 /// All static calls behind the `rf_*` functions of `helpers.h` point at the kernel functions whose
-/// names they bear.
+/// names they have, or at the bodies of these.
 #[derive(Clone, Copy)]
 pub(crate) struct Symbols {
     /// Address of `__bpf_tramp_enter()`.
@@ -37,9 +37,9 @@ pub(crate) struct Symbols {
     /// Address of `__bpf_call_base()`, from which the kernel counts calls of kfuncs.
     pub(super) call_base: usize,
     /// Address of `arch_bpf_trampoline_size()`.
-    pub(super) measure_entry: usize,
+    pub(super) size_entry: usize,
     /// Address of `arch_prepare_bpf_trampoline()`.
-    pub(super) build_entry: usize,
+    pub(super) prepare_entry: usize,
     /// Address of `bpf_fixup_kfunc_call()`.
     pub(super) fixup_entry: usize,
 }
@@ -59,13 +59,22 @@ impl Symbols {
         unsafe { bindings::rf_bind_kallsyms_lookup_name(entry) };
 
         let mut missing = 0usize;
-        for symbol in table() {
-            // SAFETY: The names of the table are NUL-terminated literals.
-            let name = unsafe { CStr::from_char_ptr(symbol.name) };
-            match (lookup(name), symbol.bind) {
-                // SAFETY: kallsyms gave the address for the name that `bind` is declared for.
-                (Some(addr), Some(bind)) => unsafe { bind(ptr::with_exposed_provenance_mut(addr)) },
-                _ => report_missing(name, &mut missing),
+        // Whole functions first: where the bodies of the others begin takes one of them.
+        for body in [false, true] {
+            if missing != 0 {
+                break;
+            }
+            for symbol in table().iter().filter(|symbol| symbol.body == body) {
+                // SAFETY: The names of the table are NUL-terminated literals.
+                let name = unsafe { CStr::from_char_ptr(symbol.name) };
+                let (Some(addr), Some(bind)) = (lookup(name), symbol.bind) else {
+                    report_missing(name, &mut missing);
+                    continue;
+                };
+                let addr = if body { body_of(addr) } else { addr };
+                // SAFETY: kallsyms gave the address for the name that `bind` is declared for. A
+                // body does what its function does.
+                unsafe { bind(ptr::with_exposed_provenance_mut(addr)) };
             }
         }
         let mut address = |name| {
@@ -86,8 +95,8 @@ impl Symbols {
             session_is_return: to_u64(address(c"bpf_session_is_return")),
             session_cookie: to_u64(address(c"bpf_session_cookie")),
             call_base: address(c"__bpf_call_base"),
-            measure_entry: address(c"arch_bpf_trampoline_size"),
-            build_entry: address(c"arch_prepare_bpf_trampoline"),
+            size_entry: address(c"arch_bpf_trampoline_size"),
+            prepare_entry: address(c"arch_prepare_bpf_trampoline"),
             fixup_entry: address(c"bpf_fixup_kfunc_call"),
         };
         if missing != 0 {
@@ -118,6 +127,11 @@ pub(super) const fn to_u64(addr: usize) -> u64 {
     addr as u64
 }
 
+/// The address of an object, in the type that the builder has for addresses.
+pub(crate) fn addr_of<T>(object: &T) -> u64 {
+    to_u64(ptr::from_ref(object).addr())
+}
+
 fn table() -> &'static [bindings::rf_symbol] {
     // SAFETY: `rf_symbols` is a constant array of `rf_nr_symbols` entries.
     unsafe {
@@ -134,6 +148,16 @@ fn lookup(name: &CStr) -> Option<usize> {
     match unsafe { bindings::rf_kallsyms_lookup_name(name.as_char_ptr()) } {
         0 => None,
         addr => Some(addr),
+    }
+}
+
+/// Where the body of the function at `addr` begins: behind the ftrace site, if it has one, where no
+/// user of ftrace sees the caller. `rf_ftrace_location()` must be bound.
+fn body_of(addr: usize) -> usize {
+    // SAFETY: Any address may be asked for; `resolve()` bound the function before it calls this.
+    match unsafe { bindings::rf_ftrace_location(addr) } {
+        0 => addr,
+        site => site + bindings::RF_FTRACE_SITE_SIZE as usize,
     }
 }
 

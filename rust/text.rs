@@ -34,7 +34,7 @@ use kernel::{
 pub(crate) struct ExecText {
     start: NonNull<c_void>,
     size: u32,
-    _bound: Symbols,
+    _symbols: Symbols,
 }
 
 // SAFETY: The memory belongs to no thread.
@@ -48,8 +48,8 @@ impl ExecText {
     /// # Errors
     ///
     /// `EPERM` if the limit of the JIT is reached and the task has no `CAP_BPF`, `ENOMEM`.
-    pub(crate) fn alloc(size: u32, bound: Symbols) -> Result<Self> {
-        // SAFETY: `bound` says that the call is bound.
+    pub(crate) fn alloc(size: u32, symbols: Symbols) -> Result<Self> {
+        // SAFETY: `symbols` proves that the call is bound.
         to_result(unsafe { bindings::rf_bpf_jit_charge_modmem(size) })?;
         // SAFETY: As above.
         match NonNull::new(unsafe { bindings::rf_arch_alloc_bpf_trampoline(size) }) {
@@ -57,7 +57,7 @@ impl ExecText {
             Some(start) => Ok(Self {
                 start,
                 size,
-                _bound: bound,
+                _symbols: symbols,
             }),
             None => {
                 // SAFETY: As above; `size` bytes were charged.
@@ -81,21 +81,26 @@ impl ExecText {
         self.start.as_ptr()
     }
 
-    /// Writes `code` to the start of the memory, which no CPU must be executing.
+    /// Writes `code` to the start of the memory.
     ///
     /// # Errors
     ///
     /// `EINVAL` if `code` is longer than the memory.
-    pub(crate) fn write(&self, code: &mut [u8]) -> Result {
+    ///
+    /// # Safety
+    ///
+    /// `code` must be made to run at the start of the memory, and no CPU may be executing there.
+    pub(super) unsafe fn write(&self, code: &[u8]) -> Result {
         if code.len() > self.size as usize {
             return Err(EINVAL);
         }
-        // SAFETY: `self._bound` says that the call is bound; by the type invariant and the check
-        // above the destination holds `code.len()` bytes.
+        // SAFETY: `self._symbols` proves that the call is bound, and it only reads its source. By
+        // the type invariant and the check above the destination holds `code.len()` bytes. They may
+        // run there by the caller's promise.
         from_err_ptr(unsafe {
             bindings::rf_bpf_arch_text_copy(
                 self.start.as_ptr(),
-                code.as_mut_ptr().cast(),
+                code.as_ptr().cast_mut().cast(),
                 code.len(),
             )
         })?;
@@ -120,17 +125,18 @@ impl ExecText {
     }
 
     /// Turns the 5-byte nop at address `nop` into a jump to `target`. CPUs may be executing there.
+    /// Does nothing where the jump is there already.
     ///
     /// # Errors
     ///
     /// `EINVAL` if either address is outside the memory, `EBUSY` if there is no nop.
-    pub(crate) fn patch_jump(&self, nop: u64, target: u64) -> Result {
+    pub(super) fn patch_jump(&self, nop: u64, target: u64) -> Result {
         let start = self.addr();
         let inside = start..start.saturating_add(u64::from(self.size));
         if !inside.contains(&nop) || !inside.contains(&target) {
             return Err(EINVAL);
         }
-        // SAFETY: `self._bound` says that the call is bound; the poke stays inside the memory, where
+        // SAFETY: `self._symbols` proves that the call is bound; the poke stays inside the memory, where
         // it checks that a nop is replaced.
         let ret = unsafe {
             bindings::rf_bpf_arch_text_poke(
@@ -148,8 +154,8 @@ impl ExecText {
 
 impl Drop for ExecText {
     fn drop(&mut self) {
-        // SAFETY: `self._bound` says that the calls are bound; the rest is the type invariant. Who
-        // drops the memory has seen to it that no CPU executes it.
+        // SAFETY: `self._symbols` proves that the calls are bound; the rest is the type invariant. The
+        // owner of the memory drops it once no CPU can be executing there.
         unsafe {
             bindings::rf_arch_free_bpf_trampoline(self.start.as_ptr(), self.size);
             bindings::rf_bpf_jit_uncharge_modmem(self.size);

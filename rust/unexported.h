@@ -4,11 +4,16 @@
  * exported to modules:
  *
  *	CALL(return type, name, (parameters), (arguments))
+ *	CALL_BODY(return type, name, (parameters), (arguments))
  *
  * Each becomes a static call. Its address is looked up when the module is
  * loaded and patched into the call site, so that the call is a direct one: an
  * indirect call would fault on a CPU with IBT, where the kernel has sealed the
  * functions whose address it never takes itself.
+ *
+ * CALL_BODY() enters the function behind its ftrace site, as a trampoline image
+ * enters the function that it traces. The hooks redirect these functions at that
+ * site, so the module's own calls must not pass it.
  */
 CALL(void *, arch_alloc_bpf_trampoline,
      (unsigned int size),
@@ -16,15 +21,15 @@ CALL(void *, arch_alloc_bpf_trampoline,
 CALL(void, arch_free_bpf_trampoline,
      (void *image, unsigned int size),
      (image, size))
-CALL(int, arch_prepare_bpf_trampoline,
-     (struct bpf_tramp_image *im, void *image, void *image_end,
-      const struct btf_func_model *m, u32 flags, struct bpf_tramp_nodes *tnodes,
-      void *func_addr),
-     (im, image, image_end, m, flags, tnodes, func_addr))
-CALL(int, arch_bpf_trampoline_size,
-     (const struct btf_func_model *m, u32 flags, struct bpf_tramp_nodes *tnodes,
-      void *func_addr),
-     (m, flags, tnodes, func_addr))
+CALL_BODY(int, arch_prepare_bpf_trampoline,
+	  (struct bpf_tramp_image *im, void *image, void *image_end,
+	   const struct btf_func_model *m, u32 flags, struct bpf_tramp_nodes *tnodes,
+	   void *func_addr),
+	  (im, image, image_end, m, flags, tnodes, func_addr))
+CALL_BODY(int, arch_bpf_trampoline_size,
+	  (const struct btf_func_model *m, u32 flags, struct bpf_tramp_nodes *tnodes,
+	   void *func_addr),
+	  (m, flags, tnodes, func_addr))
 CALL(u64, bpf_arena_get_kern_vm_start,
      (struct bpf_arena *arena),
      (arena))
@@ -35,10 +40,10 @@ CALL(int, bpf_arch_text_poke,
      (void *ip, enum bpf_text_poke_type old_t, enum bpf_text_poke_type new_t,
       void *old_addr, void *new_addr),
      (ip, old_t, new_t, old_addr, new_addr))
-CALL(int, bpf_fixup_kfunc_call,
-     (struct bpf_verifier_env *env, struct bpf_insn *insn, struct bpf_insn *insn_buf,
-      int insn_idx, int *cnt),
-     (env, insn, insn_buf, insn_idx, cnt))
+CALL_BODY(int, bpf_fixup_kfunc_call,
+	  (struct bpf_verifier_env *env, struct bpf_insn *insn, struct bpf_insn *insn_buf,
+	   int insn_idx, int *cnt),
+	  (env, insn, insn_buf, insn_idx, cnt))
 CALL(int, bpf_check_attach_target,
      (struct bpf_verifier_log *log, const struct bpf_prog *prog,
       const struct bpf_prog *tgt_prog, u32 btf_id,
@@ -75,11 +80,20 @@ CALL(bool, cpu_wants_rethunk,
      (void),
      ())
 #endif
+CALL(int, ftrace_is_dead,
+     (void),
+     ())
+CALL(unsigned long, ftrace_location,
+     (unsigned long ip),
+     (ip))
 #ifdef CONFIG_X86_KERNEL_IBT
 CALL(bool, is_endbr,
      (u32 *val),
      (val))
 #endif
+CALL(bool, kallsyms_show_value,
+     (const struct cred *cred),
+     (cred))
 #ifdef CONFIG_MITIGATION_CALL_DEPTH_TRACKING
 CALL(int, x86_call_depth_emit_accounting,
      (u8 **pprog, void *func, void *ip),

@@ -5,12 +5,10 @@
 //! | room         | what it knows                                                   |
 //! |--------------|-----------------------------------------------------------------|
 //! | `program`    | an attached program                                             |
-//! | `plan`       | which flags and lists a set of programs makes                   |
-//! | `image`      | from a plan to an image that waits for tasks, and its reference |
+//! | `image`      | from a set of programs to an image, ready to be entered         |
 //! | `trampoline` | adding and removing programs, swapping images                   |
 
 mod image;
-mod plan;
 mod program;
 mod trampoline;
 

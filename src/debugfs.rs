@@ -4,19 +4,23 @@
 
 use crate::{
     hooks::{
+        HookState,
         Hooks,
         Mismatches,
-        Mode,
-        Shared, //
+        Mode, //
     },
-    kapi::capability,
+    kapi::{
+        capability,
+        debugfs::{
+            Contents,
+            Dir,
+            OwnedFile, //
+        },
+    },
+    platform::Platform,
 };
 use kernel::{
-    debugfs::{
-        Dir,
-        File,
-        Writer, //
-    },
+    cred::Credential,
     fmt,
     prelude::*,
     str::CString,
@@ -28,23 +32,26 @@ use kernel::{
 const MODE_LEN: usize = 16;
 
 /// The directory and its files, removed on drop.
-#[pin_data]
 pub(crate) struct Files {
-    #[pin]
-    mode: File<ModeFile>,
-    #[pin]
-    stats: File<StatsFile>,
-    mismatches: KVec<Pin<KBox<File<MismatchFile>>>>,
+    _mode: Pin<KBox<OwnedFile<ModeFile>>>,
+    _stats: Pin<KBox<OwnedFile<StatsFile>>>,
+    _mismatches: KVec<Pin<KBox<OwnedFile<MismatchFile>>>>,
     _mismatches_dir: Dir,
     _dir: Dir,
 }
 
+/// The mode of the hooks, to be read and set.
 struct ModeFile(Arc<Hooks>);
 
-struct StatsFile(Arc<Shared>);
+/// The counters.
+struct StatsFile(Arc<HookState>);
 
-/// One of the differences that are kept, by its number.
-struct MismatchFile(Arc<Shared>, usize);
+/// The difference of this number, if there is one.
+struct MismatchFile {
+    state: Arc<HookState>,
+    platform: Arc<Platform>,
+    number: usize,
+}
 
 impl Files {
     /// Creates the files.
@@ -52,37 +59,40 @@ impl Files {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(hooks: Arc<Hooks>) -> impl PinInit<Self, Error> {
-        pin_init::pin_init_scope(move || {
-            let dir = Dir::new(c"rust_fsession");
-            let mismatches_dir = dir.subdir(c"mismatches");
-            let shared = hooks.shared.clone();
-            let mut mismatches = KVec::new();
-            for number in 0..Mismatches::MAX {
-                let name = CString::try_from_fmt(fmt!("{number:02}"))?;
-                let file = MismatchFile(shared.clone(), number);
-                let file = mismatches_dir.read_only_file(&name, file);
-                mismatches.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
-            }
-            Ok(try_pin_init!(Self {
-                mode <- dir.read_write_callback_file(
-                    c"mode",
-                    ModeFile(hooks),
-                    &ModeFile::show,
-                    &ModeFile::store,
-                ),
-                stats <- dir.read_only_file(c"stats", StatsFile(shared)),
-                mismatches,
-                _mismatches_dir: mismatches_dir,
-                _dir: dir,
-            }))
+    pub(crate) fn new(hooks: Arc<Hooks>, platform: Arc<Platform>) -> Result<Self> {
+        let module = platform.module;
+        let state = hooks.state.clone();
+        let dir = Dir::new(c"rust_fsession", None);
+        let mismatches_dir = Dir::new(c"mismatches", Some(&dir));
+        let mut mismatches = KVec::with_capacity(Mismatches::MAX, GFP_KERNEL)?;
+        for number in 0..Mismatches::MAX {
+            let name = CString::try_from_fmt(fmt!("{number:02}"))?;
+            let contents = MismatchFile {
+                state: state.clone(),
+                platform: platform.clone(),
+                number,
+            };
+            let file = OwnedFile::new(&mismatches_dir, &name, contents, module);
+            mismatches.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        let stats = OwnedFile::new(&dir, c"stats", StatsFile(state), module);
+        let stats = KBox::pin_init(stats, GFP_KERNEL)?;
+        let mode = OwnedFile::new(&dir, c"mode", ModeFile(hooks), module);
+        Ok(Self {
+            _mode: KBox::pin_init(mode, GFP_KERNEL)?,
+            _stats: stats,
+            _mismatches: mismatches,
+            _mismatches_dir: mismatches_dir,
+            _dir: dir,
         })
     }
 }
 
-impl ModeFile {
-    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.0.shared.mode().name())
+impl Contents for ModeFile {
+    const MODE: u16 = 0o600;
+
+    fn show(&self, _opener: &Credential, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.0.state.mode().name())
     }
 
     /// Takes the name of a mode, with or without a line end. Asks for the same capabilities as
@@ -99,16 +109,21 @@ impl ModeFile {
     }
 }
 
-impl Writer for StatsFile {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Contents for StatsFile {
+    const MODE: u16 = 0o400;
+
+    fn show(&self, _opener: &Credential, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_fmt(fmt!("{}", self.0.stats))
     }
 }
 
-impl Writer for MismatchFile {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.mismatches.lock().get(self.1) {
-            Some(mismatch) => f.write_fmt(fmt!("{mismatch}")),
+impl Contents for MismatchFile {
+    const MODE: u16 = 0o400;
+
+    fn show(&self, opener: &Credential, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = capability::may_see_addresses(opener, self.platform.symbols);
+        match self.state.mismatches.lock().get(self.number) {
+            Some(mismatch) => mismatch.show(addresses, f),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/dev/rust_fsession`: what user space sees of the attach path.
+//! `/dev/rust_fsession`: the attach path and the comparison for user space.
 
 use crate::{
     attach::Trampoline,
@@ -12,12 +12,13 @@ use crate::{
         bpf_prog::BpfProg,
         capability,
         errno::unsupported,
-        miscdevice::DeviceWithContext, //
+        miscdevice::DeviceWithContext,
+        uapi, //
     },
     platform::Platform,
-    uapi, //
 };
 use kernel::{
+    cred::Credential,
     fs::{
         File,
         Kiocb, //
@@ -31,6 +32,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
         Mutex, //
     },
@@ -40,10 +42,11 @@ use kernel::{
     },
 };
 
-/// An open descriptor: one trampoline, and a bench for comparing builders once it was asked for.
+/// An open descriptor: one trampoline, and a bench from the first comparison on.
 #[pin_data]
 pub(crate) struct Descriptor {
     platform: Arc<Platform>,
+    opener: ARef<Credential>,
     trampoline: Pin<KBox<Trampoline>>,
     #[pin]
     bench: Mutex<Option<Bench>>,
@@ -55,13 +58,19 @@ impl Descriptor {
         name: c"rust_fsession",
     };
 
+    /// Whether addresses, and code that holds some, may be read here: as for those of jited
+    /// programs, the opener's rights decide.
+    fn shows_addresses(&self) -> bool {
+        capability::may_see_addresses(&self.opener, self.platform.symbols)
+    }
+
     fn add(&self, arg: uapi::Add) -> Result {
         if arg.flags != 0 {
             return Err(EINVAL);
         }
         self.trampoline
             .add(BpfProg::from_fd(arg.prog_fd)?, arg.bpf_cookie)
-            // The builder says what C says, but user space has no name for it.
+            // The errno of C, for which user space has no name.
             .map_err(|e| if e == ENOTSUPP { unsupported() } else { e })
     }
 
@@ -78,6 +87,9 @@ impl Descriptor {
     fn compare(&self, raw: &mut uapi::Case) -> Result {
         if raw.nr_progs > uapi::CASE_MAX_PROGS {
             return Err(EINVAL);
+        }
+        if (raw.rust_image != 0 || raw.c_image != 0) && !self.shows_addresses() {
+            return Err(EPERM);
         }
         let mut progs = KVec::new();
         let from = UserPtr::from_addr(usize::try_from(raw.progs)?);
@@ -101,13 +113,13 @@ impl Descriptor {
         raw.rust_ret = outcome.rust_built;
         raw.c_size = outcome.c_measured;
         raw.c_ret = outcome.c_built;
-        raw.verdict = outcome.verdict.to_uapi();
+        raw.verdict = outcome.comparison.to_uapi();
         raw.differs_at = outcome.differs_at.map_or(Ok(-1), i32::try_from)?;
         Ok(())
     }
 }
 
-/// Gives user space an image, if it wants one.
+/// Writes an image to user space, if it wants one.
 fn write_image(to: u64, code: &[u8]) -> Result {
     if to == 0 {
         return Ok(());
@@ -119,7 +131,7 @@ fn write_image(to: u64, code: &[u8]) -> Result {
 impl DeviceWithContext for Descriptor {
     type Context = Arc<Platform>;
 
-    fn open_with(platform: &Arc<Platform>, _file: &File) -> Result<Pin<KBox<Self>>> {
+    fn open_with(platform: &Arc<Platform>, file: &File) -> Result<Pin<KBox<Self>>> {
         if !capability::may_trace() {
             return Err(EPERM);
         }
@@ -127,6 +139,7 @@ impl DeviceWithContext for Descriptor {
         KBox::pin_init(
             pin_init!(Self {
                 platform: platform.clone(),
+                opener: file.cred().into(),
                 trampoline,
                 bench <- new_mutex!(None),
             }),
@@ -157,7 +170,8 @@ impl MiscDevice for Descriptor {
             }
             uapi::IOC_INFO => {
                 let user = UserSlice::new(arg, size_of::<uapi::Info>());
-                user.writer().write(&me.trampoline.info())?;
+                user.writer()
+                    .write(&me.trampoline.info(me.shows_addresses()))?;
             }
             uapi::IOC_COMPARE => {
                 let user = UserSlice::new(arg, size_of::<uapi::Case>());
@@ -172,7 +186,11 @@ impl MiscDevice for Descriptor {
     }
 
     fn read_iter(mut kiocb: Kiocb<'_, Self::Ptr>, iov: &mut IovIterDest<'_>) -> Result<usize> {
-        let code = kiocb.file().trampoline.code()?;
+        let me = kiocb.file();
+        if !me.shows_addresses() {
+            return Err(EPERM);
+        }
+        let code = me.trampoline.code()?;
         iov.simple_read_from_buffer(kiocb.ki_pos_mut(), &code)
     }
 }

@@ -5,13 +5,13 @@
 //! | room       | what it knows                                                |
 //! |------------|--------------------------------------------------------------|
 //! | `mode`     | off, shadow or takeover                                      |
-//! | `stats`    | what has been counted                                        |
+//! | `stats`    | the counters                                                 |
 //! | `mismatch` | differences that are kept for reading                        |
-//! | `builder`  | what is done with an image                                   |
-//! | `inliner`  | what is done with a call of a session kfunc                  |
+//! | `images`   | calls of the C builder                                       |
+//! | `kfuncs`   | calls of session kfuncs, inlined                             |
 
-mod builder;
-mod inliner;
+mod images;
+mod kfuncs;
 mod mismatch;
 mod mode;
 mod stats;
@@ -19,8 +19,8 @@ mod stats;
 use crate::{
     kapi::{
         build_call::{
-            BuildCall,
-            FillCall, //
+            PrepareCall,
+            SizeCall, //
         },
         entry_points::{
             EntryPoints,
@@ -43,13 +43,16 @@ use kernel::{
     },
 };
 
-pub(crate) use mismatch::Mismatches;
+pub(crate) use mismatch::{
+    Mismatch,
+    Mismatches, //
+};
 pub(crate) use mode::Mode;
 pub(crate) use stats::Stats;
 
-/// What the hooks know, shared by those who call them and those who watch.
+/// The state of the hooks, shared with those who watch them.
 #[pin_data]
-pub(crate) struct Shared {
+pub(crate) struct HookState {
     platform: Arc<Platform>,
     mode: Atomic<u32>,
     pub(crate) stats: Stats,
@@ -57,20 +60,19 @@ pub(crate) struct Shared {
     pub(crate) mismatches: Mutex<Mismatches>,
 }
 
-impl Shared {
-    /// What is done with the kernel's calls now. Each call looks once and keeps to it.
+impl HookState {
+    /// The current mode. Each call of the kernel reads it once and keeps to it.
     pub(crate) fn mode(&self) -> Mode {
         Mode::from_bits(self.mode.load(Relaxed))
     }
 }
 
-/// The hooks: installed when they are first wanted, removed on drop.
+/// The hooks: installed when they are first needed, removed on drop.
 #[pin_data]
 pub(crate) struct Hooks {
-    // Before what they refer to.
     #[pin]
-    installed: Mutex<Option<Installed>>,
-    pub(crate) shared: Arc<Shared>,
+    installed: Mutex<Option<Installed<HookState>>>,
+    pub(crate) state: Arc<HookState>,
 }
 
 impl Hooks {
@@ -80,8 +82,8 @@ impl Hooks {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(platform: Arc<Platform>) -> Result<Arc<Self>> {
-        let shared = Arc::pin_init(
-            pin_init!(Shared {
+        let state = Arc::pin_init(
+            pin_init!(HookState {
                 platform,
                 mode: Atomic::new(Mode::Off.to_bits()),
                 stats: Stats::default(),
@@ -92,45 +94,42 @@ impl Hooks {
         Arc::pin_init(
             pin_init!(Self {
                 installed <- new_mutex!(None),
-                shared,
+                state,
             }),
             GFP_KERNEL,
         )
     }
 
-    /// Changes the mode. In mode `off`, the kernel's calls pass through once they were hooked; the
-    /// hooks themselves go with the module.
+    /// Changes the mode. Once the hooks are installed they stay until the module is unloaded; in
+    /// mode `off` they pass the kernel's calls on.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if someone else has redirected an entry point, other errors of ftrace, `ENOMEM`.
+    /// `EBUSY` if somebody else has redirected an entry point or `kernel.ftrace_enabled` is 0,
+    /// other errors of ftrace, `ENOMEM`.
     pub(crate) fn set_mode(&self, mode: Mode) -> Result {
         let mut installed = self.installed.lock();
         if mode != Mode::Off && installed.is_none() {
-            let answering = KBox::new(Answering(self.shared.clone()), GFP_KERNEL)?;
-            let new = Installed::new(answering, self.shared.platform.bound).inspect_err(|e| {
-                pr_err!("cannot hook the C builder: {e:?}\n");
-            })?;
+            let platform = &self.state.platform;
+            let new = Installed::new(self.state.clone(), platform.module, platform.symbols)
+                .inspect_err(|e| pr_err!("cannot hook the C builder: {e:?}\n"))?;
             *installed = Some(new);
         }
-        self.shared.mode.store(mode.to_bits(), Relaxed);
+        self.state.mode.store(mode.to_bits(), Relaxed);
         Ok(())
     }
 }
 
-/// Answers the kernel's calls.
-struct Answering(Arc<Shared>);
-
-impl EntryPoints for Answering {
-    fn measure(&self, call: &mut BuildCall<'_>) -> Result<u32> {
-        builder::measure(&self.0, call)
+impl EntryPoints for HookState {
+    fn size(&self, call: &SizeCall<'_>) -> Result<u32> {
+        self.measure_image(call)
     }
 
-    fn build(&self, call: &mut FillCall<'_>) -> Result<u32> {
-        builder::build(&self.0, call)
+    fn prepare(&self, call: &PrepareCall<'_>) -> Result<u32> {
+        self.build_image(call)
     }
 
     fn fixup_kfunc(&self, call: &mut FixupCall<'_>) -> Result {
-        inliner::fixup(&self.0, call)
+        self.inline_kfunc(call)
     }
 }

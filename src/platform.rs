@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The running kernel, as the builder wants to know it, and what the module holds of it.
+//! The running kernel: its description for the builder, and what all trampolines share.
 
 use crate::{
     builder::{
@@ -12,6 +12,7 @@ use crate::{
         Program,
         Quirks,
         IMAGE_MAX,
+        MAX_ARGS,
         MAX_LINKS, //
     },
     kapi::{
@@ -23,67 +24,74 @@ use crate::{
             Accounting, //
         },
         module_ref::ModuleRef,
-        rcu_tasks::CallbackBarrier,
         symbols::Symbols,
-        workqueue::OwnedQueue, //
+        workqueue::OwnedQueue,
+        CallbackBarrier, //
     },
+    session::FuncMeta,
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    },
 };
 
 /// What all trampolines share.
 pub(crate) struct Platform {
-    /// The unexported functions.
-    pub(crate) bound: Symbols,
-    /// The kernel for the builder.
+    /// The unexported functions of the kernel.
+    pub(crate) symbols: Symbols,
+    /// The kernel in the builder's terms.
     pub(crate) machine: Machine,
     /// How an image begins that is called indirectly.
     pub(crate) preamble: Preamble,
-    /// Where images are freed.
+    /// The queue that frees images.
     pub(crate) queue: Arc<OwnedQueue>,
-    module: &'static ThisModule,
+    /// Number of trampolines, one for each open descriptor.
+    pub(crate) trampolines: Atomic<u64>,
+    /// This module.
+    pub(crate) module: &'static ThisModule,
     // Last: waits for the callbacks of everything above.
     _barrier: CallbackBarrier,
 }
 
 impl Platform {
-    /// Looks the kernel over.
+    /// Probes the running kernel.
     ///
     /// # Errors
     ///
     /// `EOPNOTSUPP` with a line in the log if something is missing or unknown, `ENOMEM`.
-    pub(crate) fn new(module: &'static ThisModule) -> Result<Arc<Self>> {
-        let bound = Symbols::resolve()?;
-        if !bound.jit_supports_fsession() {
+    pub(crate) fn new(module: &'static ThisModule) -> Result<Self> {
+        let symbols = Symbols::resolve()?;
+        if !symbols.jit_supports_fsession() {
             pr_err!("the JIT of this kernel does not support fsession programs\n");
             return Err(unsupported());
         }
-        let platform = Self {
-            bound,
-            machine: machine(bound)?,
+        Ok(Self {
+            symbols,
+            machine: machine(symbols)?,
             preamble: if features::IBT {
                 Preamble::Endbr
             } else {
                 Preamble::None
             },
             queue: Arc::new(OwnedQueue::new(c"rust_fsession")?, GFP_KERNEL)?,
+            trampolines: Atomic::new(0),
             module,
             _barrier: CallbackBarrier,
-        };
-        Ok(Arc::new(platform, GFP_KERNEL)?)
+        })
     }
 
-    /// A program for the builder.
+    /// Describes a program for the builder.
     pub(crate) fn describe(&self, prog: &Prog, bpf_cookie: u64) -> Program {
-        let guards = prog.run_guards(self.bound);
+        let guards = prog.run_guards(self.symbols);
         Program {
             prog: prog.addr(),
-            entry: callee(prog.entry(), self.bound),
+            entry: callee(prog.entry(), self.symbols),
             insnsi: prog.interpreted(),
-            enter: callee(guards.enter, self.bound),
-            exit: callee(guards.exit, self.bound),
+            enter: callee(guards.enter, self.symbols),
+            exit: callee(guards.exit, self.symbols),
             cookie: bpf_cookie,
             session: prog.is_session(),
             session_cookie: prog.calls_session_cookie(),
@@ -95,21 +103,21 @@ impl Platform {
     /// # Errors
     ///
     /// `ENODEV` while the module is being unloaded.
-    pub(crate) fn module(&self) -> Result<ModuleRef> {
+    pub(crate) fn module_ref(&self) -> Result<ModuleRef> {
         ModuleRef::get(self.module)
     }
 }
 
 /// A function that an image calls.
-fn callee(addr: u64, bound: Symbols) -> Callee {
+fn callee(addr: u64, symbols: Symbols) -> Callee {
     Callee {
         addr,
-        counted: Accounting::at(addr, Some(addr), bound).code().is_empty(),
+        counted: Accounting::at(addr, Some(addr), symbols).code().is_empty(),
     }
 }
 
-fn machine(bound: Symbols) -> Result<Machine> {
-    // The builder has the kernel's numbers written down. Here both meet.
+fn machine(symbols: Symbols) -> Result<Machine> {
+    // The pure rooms have the kernel's numbers written down. They are those of its headers.
     const {
         let flags = [
             Flags::RESTORE_REGS,
@@ -128,21 +136,21 @@ fn machine(bound: Symbols) -> Result<Machine> {
             at += 1;
         }
         assert!(MAX_LINKS == features::MAX_TRAMP_LINKS);
+        assert!(MAX_ARGS == features::MAX_FUNC_ARGS);
+        assert!(FuncMeta::COOKIE_INDEX_SHIFT == features::COOKIE_INDEX_SHIFT);
+        assert!(FuncMeta::IS_RETURN_SHIFT == features::IS_RETURN_SHIFT);
         assert!(IMAGE_MAX as usize == features::PAGE_SIZE);
     }
     Ok(Machine {
-        tramp_enter: callee(bound.tramp_enter, bound),
-        tramp_exit: callee(bound.tramp_exit, bound),
-        return_thunk: mitigations::return_thunk(bound),
+        tramp_enter: callee(symbols.tramp_enter, symbols),
+        tramp_exit: callee(symbols.tramp_exit, symbols),
+        return_thunk: mitigations::return_thunk(symbols),
         sls: features::SLS,
-        call_depth: call_depth(bound)?,
+        call_depth: call_depth(symbols)?,
         jmp: features::JMP_ENTRY,
         run_ctx_size: u16::try_from(features::RUN_CTX_SIZE)?,
         bpf_cookie_off: u16::try_from(features::BPF_COOKIE_OFF)?,
-        quirks: Quirks {
-            indirect_args_too_high: features::ARENA_ARG.is_none(),
-            ..Quirks::C
-        },
+        quirks: Quirks::C,
     })
 }
 
@@ -152,16 +160,16 @@ fn machine(bound: Symbols) -> Result<Machine> {
 /// sar  qword ptr gs:[rip + depth], 5
 /// inc  qword ptr gs:[rip + calls]         CONFIG_CALL_THUNKS_DEBUG
 /// ```
-fn call_depth(bound: Symbols) -> Result<Option<CallDepth>> {
+fn call_depth(symbols: Symbols) -> Result<Option<CallDepth>> {
     const SAR_LEN: u64 = 9;
     const INC_LEN: u64 = 8;
 
-    let ip = bound.tramp_enter;
+    let ip = symbols.tramp_enter;
     let counter = |end: u64, disp: [u8; 4]| {
         ip.wrapping_add(end)
             .wrapping_add_signed(i64::from(i32::from_le_bytes(disp)))
     };
-    match *Accounting::at(ip, None, bound).code() {
+    match *Accounting::at(ip, None, symbols).code() {
         [] => Ok(None),
         [0x65, 0x48, 0xc1, 0x3d, a, b, c, d, 5] => Ok(Some(CallDepth {
             depth: counter(SAR_LEN, [a, b, c, d]),

@@ -1,38 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! From a set of programs to an image that is ready to be entered.
+//!
+//! C: `bpf_trampoline_update()` and `bpf_trampoline_get_progs()` in `kernel/bpf/trampoline.c`
 
-use super::{
-    plan::{
-        self,
-        Plan, //
-    },
-    program::Attached, //
-};
+use super::program::Attached;
 use crate::{
     builder::{
-        self,
         Flags,
-        FuncModel,
-        Marks,
-        Preamble,
-        Request,
-        Skip,
-        Target, //
+        Marks, //
     },
-    judge::{
+    image::{
         self,
-        Difference,
-        Sides,
-        Verdict, //
+        Comparison, //
     },
     kapi::{
+        bpf_prog::AttachKind,
         bpf_target::BpfTarget,
-        c_builder::CBuilder,
-        ftrace::Entry,
-        symbols::Symbols,
+        features,
+        plan::OwnPlan,
         text::ExecText,
         tramp_image::{
+            FilledImage,
             FreshImage,
             Images,
             Purpose, //
@@ -45,34 +34,36 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What fills the tail of an image: traps.
-const INT3: u8 = 0xcc;
-
-/// An image and what is to be told about it.
-pub(super) struct Built {
-    pub(super) image: FreshImage,
-    pub(super) entry: Entry,
-    pub(super) facts: Facts,
-}
-
-/// What is to be told about an image.
+/// What is told about an image.
 #[derive(Clone, Copy)]
 pub(super) struct Facts {
-    pub(super) flags: u32,
+    pub(super) flags: Flags,
     pub(super) marks: Marks,
-    pub(super) verdict: Verdict,
+    pub(super) comparison: Comparison,
 }
 
-/// The target for the builder.
-pub(super) fn describe(target: &BpfTarget) -> Result<Target> {
-    let model = target.model();
-    Ok(Target {
-        model: FuncModel::new(model.arg_sizes(), model.arg_flags())?,
-        addr: target.addr(),
-        endbr: target.endbr(),
-        // Only images that are called indirectly have one.
-        preamble: Preamble::None,
-    })
+/// The flags of an image for `programs`.
+fn flags(programs: &[Attached]) -> Flags {
+    let any = |kind| programs.iter().any(|attached| attached.kind == kind);
+    let after = [
+        AttachKind::Fexit,
+        AttachKind::ModifyReturn,
+        AttachKind::Fsession,
+    ];
+    let mut flags = if !after.into_iter().any(any) {
+        Flags::RESTORE_REGS
+    } else if features::JMP_ENTRY {
+        Flags::CALL_ORIG
+    } else {
+        Flags::CALL_ORIG | Flags::SKIP_FRAME
+    };
+    if programs
+        .iter()
+        .any(|attached| attached.prog.calls_get_func_ip())
+    {
+        flags = flags | Flags::IP_ARG;
+    }
+    flags
 }
 
 /// Builds the image for `programs` on `target`.
@@ -85,90 +76,60 @@ pub(super) fn build(
     images: &Arc<Images>,
     target: &BpfTarget,
     programs: &[Attached],
-) -> Result<Built> {
-    let plan = Plan::new(programs, platform)?;
-    let described = describe(target)?;
-    let mut request = Request {
-        target: &described,
-        flags: plan.flags,
-        programs: plan.lists.programs(),
-        machine: &platform.machine,
-        // Any address that is as long as the one that is to come.
-        image: u64::MAX >> 1,
-        arena_base: None,
-        scratch_align: 0,
-    };
-    let measured = builder::measure(&request, platform.machine.tramp_enter.addr)?;
+) -> Result<(FilledImage, Facts)> {
+    let flags = flags(programs);
+    // The kernel adds to the head of a list: the newest program runs first.
+    let nodes = programs.iter().rev().flat_map(Attached::nodes);
+    let own = OwnPlan::new(target, flags.bits(), nodes)?;
+    let plan = own.plan();
 
-    let text = ExecText::alloc(measured.size().into(), platform.bound)?;
+    let size = image::measure(platform, &plan)??;
+    let text = ExecText::alloc(size, platform.symbols)?;
     let purpose = Purpose {
         target: target.name(),
-        call_orig: plan.call_orig(),
+        call_orig: flags.contains(Flags::CALL_ORIG),
     };
-    let mut image = FreshImage::new(text, &purpose, images, &platform.queue, platform.module()?)?;
-
-    request.image = image.im_addr();
-    let mut code = KVec::from_elem(INT3, usize::from(measured.size()), GFP_KERNEL)?;
-    let mut skips = KVec::from_elem(Skip::default(), plan.lists.len(), GFP_KERNEL)?;
-    let marks = builder::build(&request, image.addr(), &mut code, &mut skips)?;
-    if marks != measured {
-        pr_err!("{}: an image came out other than measured\n", target.name());
+    let mut fresh = FreshImage::new(
+        text,
+        &purpose,
+        images,
+        &platform.queue,
+        platform.module_ref()?,
+    )?;
+    let tried = image::build(platform, &plan, fresh.place())?;
+    let built = tried.image()?;
+    if built.size() != size {
+        pr_err!(
+            "{}: the image has {} bytes instead of the measured {size}\n",
+            target.name(),
+            built.size()
+        );
         return Err(EFAULT);
     }
-    let skips = judge::skip_records(image.addr(), &skips)?;
-
-    // C goes first, at the same address; what it wrote is overwritten.
-    let fp = (marks.fp_start.into(), marks.fp_end.into());
-    let ours = Sides::new(marks, &code, &skips);
-    let verdict = match compare(
-        &mut image,
-        target,
-        plan.flags,
-        programs,
-        &ours,
-        platform.bound,
-    ) {
-        Ok(Ok(())) => Verdict::Identical,
-        Ok(Err(difference)) => {
-            pr_err!(
-                "{}: the C builder's image differs: {difference}\n",
-                target.name()
-            );
-            Verdict::Different
+    // C builds in the same place before it is filled.
+    let c = image::ask_c(&tried, &mut fresh, platform.symbols);
+    let comparison = match tried.diff(&c) {
+        Ok(difference) => {
+            if let Some(difference) = difference {
+                pr_err!(
+                    "{}: the C builder's image differs: {difference}\n",
+                    target.name()
+                );
+            }
+            difference.into()
         }
         Err(e) => {
-            pr_warn!("{}: the C builder was of no help: {e:?}\n", target.name());
-            Verdict::None
+            pr_warn!(
+                "{}: the C builder's image cannot be compared: {e:?}\n",
+                target.name()
+            );
+            Comparison::None
         }
     };
-    image.fill(&mut code, skips, fp)?;
-    Ok(Built {
-        image,
-        entry: plan.entry(),
-        facts: Facts {
-            flags: plan.flags.bits(),
-            marks,
-            verdict,
-        },
-    })
-}
-
-/// Has the C builder build at the same place, and holds the Rust image against its.
-fn compare(
-    image: &mut FreshImage,
-    target: &BpfTarget,
-    flags: Flags,
-    programs: &[Attached],
-    ours: &Sides<'_>,
-    bound: Symbols,
-) -> Result<core::result::Result<(), Difference>> {
-    let entries = plan::entries(programs);
-    let mut c = CBuilder::new(target.model(), target.addr(), flags.bits(), entries, bound)?;
-    let measured = c.measure()?;
-    if measured != ours.size {
-        // C is not to write where it takes more room than there is.
-        return Ok(Err(Difference::Size(measured)));
-    }
-    let reference = c.fill(image, ours.size)?;
-    Ok(ours.judge(&Sides::of_reference(&reference)))
+    let facts = Facts {
+        flags,
+        marks: built.marks(),
+        comparison,
+    };
+    Ok((fresh.fill(built)?, facts))
 }

@@ -7,10 +7,12 @@
 use super::{
     image::{
         self,
-        Built,
         Facts, //
     },
-    program::Attached, //
+    program::{
+        links,
+        Attached, //
+    },
 };
 use crate::{
     kapi::{
@@ -21,18 +23,19 @@ use crate::{
         bpf_target::BpfTarget,
         features,
         ftrace::DirectCall,
-        tramp_image::Images, //
+        tramp_image::Images,
+        uapi, //
     },
     platform::Platform,
-    uapi, //
 };
 use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::Relaxed,
         Arc,
         Mutex, //
-    }, //
+    },
 };
 
 /// A trampoline and the programs on it. Dropping it detaches everything.
@@ -48,14 +51,14 @@ pub(crate) struct Trampoline {
 struct State {
     /// In the order in which they were attached.
     programs: KVec<Attached>,
-    /// While there are programs.
+    /// The way into the current image, while there are programs.
     active: Option<Active>,
-    /// Images that were entered so far.
+    /// Number of images so far.
     generation: u32,
 }
 
-/// The way from the target into the current image. Dropped in this order: the target's module
-/// must outlive the direct call.
+/// The way from the target into the current image. Dropped in this order: the module that the
+/// target lies in must outlive the direct call.
 struct Active {
     call: DirectCall,
     facts: Facts,
@@ -66,14 +69,16 @@ impl Trampoline {
     /// A trampoline without target.
     pub(crate) fn new(platform: Arc<Platform>) -> Result<Pin<KBox<Self>>> {
         let images = Arc::pin_init(Images::new(), GFP_KERNEL)?;
-        KBox::pin_init(
+        let trampoline = KBox::pin_init(
             pin_init!(Self {
                 platform,
                 images,
                 state <- new_mutex!(State::default()),
             }),
             GFP_KERNEL,
-        )
+        )?;
+        trampoline.platform.trampolines.fetch_add(1, Relaxed);
+        Ok(trampoline)
     }
 
     /// Attaches a program. After an error everything is as it was.
@@ -82,15 +87,15 @@ impl Trampoline {
     ///
     /// As in `struct rust_fsession_add`, and `ENOMEM`.
     pub(crate) fn add(&self, prog: BpfProg, bpf_cookie: u64) -> Result {
-        let new = Attached::new(prog, bpf_cookie)?;
-        let target = BpfTarget::of(&new.prog, self.platform.bound)?;
+        let kind = prog.kind().ok_or(EINVAL)?;
+        let target = BpfTarget::of(&prog, self.platform.symbols)?;
 
         let mut state = self.state.lock();
-        state.admit(&new, &target)?;
+        state.admit(&prog, kind, &target)?;
+        let new = Attached::new(prog, kind, bpf_cookie, self.images.clone());
         state.programs.push(new, GFP_KERNEL)?;
         let ret = state.update(self, Some(target));
         if ret.is_err() {
-            // No task was ever led to the new program.
             state.programs.pop();
         }
         ret
@@ -104,8 +109,7 @@ impl Trampoline {
     pub(crate) fn remove(&self, prog: &BpfProg) -> Result {
         let mut state = self.state.lock();
         let at = state.position(prog).ok_or(ENOENT)?;
-        let gone = state.programs.remove(at).map_err(|_| ENOENT)?;
-        self.images.skip(gone.prog.addr());
+        drop(state.programs.remove(at).map_err(|_| ENOENT)?);
         if let Err(e) = state.update(self, None) {
             // The program is patched out of the old image, which serves as well.
             pr_warn!("detached without a new image: {e:?}\n");
@@ -113,9 +117,14 @@ impl Trampoline {
         Ok(())
     }
 
-    /// The trampoline as it is.
-    pub(crate) fn info(&self) -> uapi::Info {
-        self.state.lock().info()
+    /// The trampoline as it is. Without `addresses` their fields are 0.
+    pub(crate) fn info(&self, addresses: bool) -> uapi::Info {
+        let mut info = self.state.lock().info();
+        if !addresses {
+            info.target_addr = 0;
+            info.image_addr = 0;
+        }
+        info
     }
 
     /// The code bytes of the current image, none if there is no image.
@@ -140,14 +149,13 @@ impl PinnedDrop for Trampoline {
         let mut state = self.state.lock();
         // First nothing leads into the image, then nothing from the image to the programs.
         state.active = None;
-        for attached in &state.programs {
-            self.images.skip(attached.prog.addr());
-        }
         state.programs.clear();
         drop(state);
-        // Each image keeps the module loaded. Who closes the descriptor and removes the module
-        // next should not find it in use for no visible reason.
-        self.images.wait_for_running_tasks();
+        // Each image keeps the module loaded. A user who closes the last descriptor and removes the
+        // module next should not find it in use for no visible reason.
+        if self.platform.trampolines.fetch_sub(1, Relaxed) == 1 {
+            self.images.wait_until_freed();
+        }
     }
 }
 
@@ -158,25 +166,25 @@ impl State {
             .position(|attached| attached.prog.addr() == prog.addr())
     }
 
-    /// Whether there is a place for `new`, by the kernel's rules.
+    /// Checks whether `prog` may be attached, by the kernel's rules.
     ///
     /// C: `bpf_trampoline_add_prog()` in `kernel/bpf/trampoline.c`
-    fn admit(&self, new: &Attached, target: &BpfTarget) -> Result {
+    fn admit(&self, prog: &BpfProg, kind: AttachKind, target: &BpfTarget) -> Result {
         if let Some(active) = &self.active {
             if active.target.addr() != target.addr() {
                 return Err(EINVAL);
             }
         }
-        let links: usize = self.programs.iter().map(Attached::links).sum();
-        if links + new.links() > features::MAX_TRAMP_LINKS {
+        let taken: usize = self.programs.iter().map(|a| links(a.kind)).sum();
+        if taken + links(kind) > features::MAX_TRAMP_LINKS {
             return Err(E2BIG);
         }
-        if self.position(&new.prog).is_some() {
+        if self.position(prog).is_some() {
             return Err(EBUSY);
         }
         let with_cookie = |attached: &&Attached| attached.prog.calls_session_cookie();
-        let cookies: u32 = self.programs.iter().filter(with_cookie).map(|_| 1).sum();
-        if new.prog.calls_session_cookie() && cookies >= uapi::MAX_COOKIES {
+        let cookies = self.programs.iter().filter(with_cookie).count();
+        if prog.calls_session_cookie() && cookies >= uapi::MAX_COOKIES {
             return Err(E2BIG);
         }
         Ok(())
@@ -189,35 +197,22 @@ impl State {
             self.active = None;
             return Ok(());
         }
-        let build = |target: &BpfTarget| {
-            let platform = &trampoline.platform;
-            image::build(platform, &trampoline.images, target, &self.programs)
-        };
-        match (&mut self.active, target) {
-            (Some(active), _) => {
-                let Built {
-                    image,
-                    entry,
-                    facts,
-                } = build(&active.target)?;
-                active.call.modify(image, entry)?;
-                active.facts = facts;
-            }
-            (None, Some(target)) => {
-                let Built {
-                    image,
-                    entry,
-                    facts,
-                } = build(&target)?;
-                let call = DirectCall::register(target.addr(), image, entry)?;
-                self.active = Some(Active {
-                    call,
-                    facts,
-                    target,
-                });
-            }
-            // Programs without a target cannot be: the first brings it, the last takes it.
-            (None, None) => return Err(EINVAL),
+        let platform = &trampoline.platform;
+        let build =
+            |target: &BpfTarget| image::build(platform, &trampoline.images, target, &self.programs);
+        if let Some(active) = &mut self.active {
+            let (image, facts) = build(&active.target)?;
+            active.call.modify(image)?;
+            active.facts = facts;
+        } else {
+            // The first program brings the target.
+            let target = target.ok_or(EINVAL)?;
+            let (image, facts) = build(&target)?;
+            self.active = Some(Active {
+                call: DirectCall::register(&target, image, platform.symbols)?,
+                facts,
+                target,
+            });
         }
         self.generation = self.generation.wrapping_add(1);
         Ok(())
@@ -238,10 +233,10 @@ impl State {
         };
         let marks = active.facts.marks;
         info.target_addr = active.target.addr();
-        info.image_addr = active.call.image().addr();
+        info.image_addr = active.call.image().text().addr();
         info.image_size = marks.size().into();
         info.code_size = marks.code_len.into();
-        info.flags = active.facts.flags;
+        info.flags = active.facts.flags.bits();
         info.nr_fentry = self.count(AttachKind::Fentry);
         info.nr_fexit = self.count(AttachKind::Fexit);
         info.nr_fmod_ret = self.count(AttachKind::ModifyReturn);
@@ -251,7 +246,7 @@ impl State {
             .iter()
             .filter(|a| a.prog.calls_session_cookie());
         info.nr_cookies = cookies.map(|_| 1).sum();
-        info.reference = active.facts.verdict.to_uapi();
+        info.reference = active.facts.comparison.to_uapi();
         info.fp_start = marks.fp_start.into();
         info.fp_end = marks.fp_end.into();
         // The last byte stays 0; a longer name is cut.

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A case, from what user space wrote to what the builders take.
+//! Checks a case, and makes a plan of it.
 
 use super::Bench;
 use crate::{
     builder::{
         self,
-        Flags,
-        Target, //
+        Flags, //
     },
     kapi::{
         bpf_prog::BpfProg,
         bpf_target,
-        c_builder::{
-            Entry,
-            List, //
-        },
+        btf_func_model::BtfFuncModel,
         errno::unsupported,
         fake_prog::{
             FakeKind,
@@ -23,23 +19,24 @@ use crate::{
             FakeSpec, //
         },
         features,
-        func_model::FuncModel, //
+        plan::{
+            List,
+            OwnPlan, //
+        },
+        uapi, //
     },
     platform::Platform,
-    uapi, //
 };
 use kernel::prelude::*;
 
 /// A checked case.
 pub(crate) struct Case {
-    target: core::result::Result<Target, builder::Error>,
+    model: BtfFuncModel,
     func: u64,
-    model: FuncModel,
-    flags: Flags,
+    flags: u32,
     progs: FakeProgs,
     /// List and BPF cookie of each program.
     places: KVec<(List, u64)>,
-    arena_base: Option<u64>,
 }
 
 impl Case {
@@ -66,15 +63,12 @@ impl Case {
             _ if features::ARENA_ARG.is_none() => return Err(unsupported()),
             fd => Some(BpfProg::from_fd(u32::try_from(fd)?)?),
         };
-        let arena_base = match &arena_owner {
-            Some(owner) => {
-                let base = owner.arena_base(platform.bound).ok_or(EINVAL)?;
-                converts_arena(raw, progs, flags).then_some(base)
-            }
+        match &arena_owner {
+            Some(owner) if !owner.has_arena() => return Err(EINVAL),
             // C warns of an arena argument without an arena.
             None if flags.iter().any(points_into_arena) => return Err(EINVAL),
-            None => None,
-        };
+            _ => (),
+        }
 
         let mut places = KVec::with_capacity(progs.len(), GFP_KERNEL)?;
         for prog in progs {
@@ -93,63 +87,36 @@ impl Case {
             return Err(unsupported());
         }
         let specs = progs.iter().map(|prog| spec(prog, bench, platform));
-        let (func, endbr) = function(raw.endbr, platform)?;
-        let target = builder::FuncModel::new(sizes, flags).map(|model| Target {
-            model,
-            addr: func,
-            endbr,
-            preamble: platform.preamble,
-        });
+        // C expects arguments that BTF can describe.
+        if let Err(e @ builder::Error::Invalid) = builder::FuncModel::new(sizes, flags) {
+            return Err(e.into());
+        }
+        Flags::from_bits(raw.flags)?;
         Ok(Self {
-            target: match target {
-                Err(e @ builder::Error::Invalid) => return Err(e.into()),
-                target => target,
-            },
-            func,
-            model: FuncModel::new(sizes, flags)?,
-            flags: Flags::from_bits(raw.flags)?,
+            model: BtfFuncModel::new(sizes, flags)?,
+            func: function(raw.endbr, platform)?,
+            flags: raw.flags,
             progs: FakeProgs::new(specs, arena_owner)?,
             places,
-            arena_base,
         })
     }
 
-    /// The function, or why there cannot be an image for it.
-    pub(super) fn target(&self) -> core::result::Result<&Target, builder::Error> {
-        self.target.as_ref().map_err(|e| *e)
-    }
-
-    /// The function's address.
-    pub(super) fn func(&self) -> u64 {
-        self.func
-    }
-
-    pub(super) fn model(&self) -> FuncModel {
-        self.model
-    }
-
-    pub(super) fn flags(&self) -> Flags {
-        self.flags
-    }
-
-    pub(super) fn arena_base(&self) -> Option<u64> {
-        self.arena_base
-    }
-
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> + Clone {
-        let places = self.places.iter();
-        places
-            .zip(self.progs.iter())
-            .map(|(&(list, cookie), prog)| (list, prog, cookie))
+    /// The plan for the case's image.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `E2BIG` for more programs than a list takes.
+    pub(super) fn plan(&self) -> Result<OwnPlan<'_>> {
+        OwnPlan::pretended(self.model, self.func, self.flags, &self.progs, &self.places)
     }
 }
 
 /// A function of the kernel that begins with an ENDBR, or a place in one that does not.
-fn function(endbr: u32, platform: &Platform) -> Result<(u64, bool)> {
+fn function(endbr: u32, platform: &Platform) -> Result<u64> {
     let function = platform.machine.tramp_enter.addr;
     match endbr {
-        0 => Ok((function.wrapping_add(1), false)),
-        1 if bpf_target::starts_with_endbr(function, platform.bound) => Ok((function, true)),
+        0 => Ok(function.wrapping_add(1)),
+        1 if bpf_target::starts_with_endbr(function, platform.symbols) => Ok(function),
         1 => Err(unsupported()),
         _ => Err(EINVAL),
     }
@@ -177,16 +144,6 @@ fn spec(prog: &uapi::CaseProg, bench: &Bench, platform: &Platform) -> FakeSpec {
     }
 }
 
-/// Whether C converts arena arguments for this case.
-///
-/// C: `bpf_tramp_arena_base()` in `kernel/bpf/trampoline.c`
-fn converts_arena(raw: &uapi::Case, progs: &[uapi::CaseProg], arg_flags: &[u8]) -> bool {
-    let entry_progs = progs.iter().filter(|prog| prog.list == uapi::LIST_FENTRY);
-    raw.flags & Flags::INDIRECT.bits() != 0
-        && entry_progs.count() == 1
-        && arg_flags.iter().any(points_into_arena)
-}
-
 fn points_into_arena(arg_flags: &u8) -> bool {
-    features::ARENA_ARG.is_some_and(|flag| arg_flags & flag != 0)
+    features::ARENA_ARG.is_some_and(|(arena, _)| arg_flags & arena != 0)
 }

@@ -2,13 +2,13 @@
 
 //! Differences, kept whole for reading.
 
-use crate::judge::Difference;
+use crate::image::Difference;
 use kernel::{
     fmt,
     prelude::*, //
 };
 
-/// One difference: what was to be built, and both answers.
+/// One difference: what was to be built, and both images.
 pub(crate) struct Mismatch {
     /// Address of the function.
     pub(super) func: u64,
@@ -44,19 +44,24 @@ impl Mismatches {
     }
 }
 
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Mismatch {
+    /// Writes what is known. Without `addresses`, that of the function is 0, and the code, which
+    /// holds some, is left out.
+    pub(crate) fn show(&self, addresses: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [fentry, fmod_ret, fexit] = self.programs;
         f.write_fmt(fmt!("difference {}\n", self.difference))?;
-        writeln!(f, "func {:#x}", self.func)?;
+        writeln!(f, "func {:#x}", if addresses { self.func } else { 0 })?;
         writeln!(f, "flags {:#x}", self.flags)?;
         writeln!(f, "arg_sizes {:?}", &self.arg_sizes[..])?;
         writeln!(
             f,
             "programs fentry {fentry} fmod_ret {fmod_ret} fexit {fexit}"
         )?;
-        hex(f, "rust", &self.rust)?;
-        hex(f, "c", &self.c)
+        if addresses {
+            hex(f, "rust", &self.rust)?;
+            hex(f, "c", &self.c)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is done with the kernel's calls.
+//! The modes of the hooks.
 
 /// The mode of the hooks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// C is used, and nothing is compared.
     Off,
-    /// C is used, Rust does the same beside it, and the two are compared.
+    /// C is used, Rust does the same, and the two are compared.
     Shadow,
     /// Rust is used. What it cannot do falls back to C.
     Takeover,

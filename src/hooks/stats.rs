@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the hooks have counted since the module was loaded.
+//! Counters of the hooks, from the time that the module was loaded.
 
 use kernel::{
     fmt,
@@ -30,20 +30,21 @@ impl Counter {
 pub(crate) struct Stats {
     /// Images that Rust built and the kernel uses.
     pub(super) built: Counter,
-    /// Images that both built.
+    /// Images that were compared with C's.
     pub(super) compared: Counter,
+    /// Those of them that were equal.
     pub(super) identical: Counter,
-    /// Images and inlined kfuncs that came out different.
+    /// Images, sizes and inlined kfuncs that differ.
     pub(super) different: Counter,
-    /// Calls of session kfuncs that Rust inlined.
+    /// Calls of session kfuncs that Rust replaced by instructions.
     pub(super) kfunc_inlined: Counter,
-    /// Calls of session kfuncs that both inlined.
+    /// Calls of session kfuncs whose inlining was compared with C's.
     pub(super) kfunc_compared: Counter,
-    /// What Rust would not fit in a page, and C was not asked for.
+    /// Images that do not fit a page; C is not asked for them.
     pub(super) refused: Counter,
-    /// What Rust could not do and C did.
+    /// Images that Rust does not cover and C built.
     pub(super) fallbacks: Counter,
-    /// What C did and Rust failed at, for lack of memory for example.
+    /// Images and kfuncs that were left to C, or not compared, for lack of memory.
     pub(super) errors: Counter,
 }
 

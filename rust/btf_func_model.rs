@@ -7,12 +7,12 @@
 use super::bindings;
 use kernel::prelude::*;
 
-/// A function model.
+/// A function model (`struct btf_func_model`).
 #[derive(Clone, Copy, Default)]
 #[repr(transparent)]
-pub(crate) struct FuncModel(pub(super) bindings::btf_func_model);
+pub(crate) struct BtfFuncModel(pub(super) bindings::btf_func_model);
 
-impl FuncModel {
+impl BtfFuncModel {
     /// A model of arguments with these sizes in bytes and these flags (`BTF_FMODEL_*`).
     ///
     /// # Errors
