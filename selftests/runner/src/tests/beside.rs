@@ -3,17 +3,14 @@
 //! Other users of the same function: kprobes and ftrace. Each works with the
 //! programs there, whoever came first.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-
 use anyhow::{ensure, Context, Result};
 
 use super::onto::{spec, words};
 use crate::harness::Env;
 use crate::probe::{Kind, Phase};
 use crate::targets::sum;
+use crate::tracing::{read, replace, write};
 
-const TRACING: &str = "/sys/kernel/tracing";
 const EVENT: &str = "rust_fsession_beside";
 
 tests! {
@@ -21,18 +18,6 @@ tests! {
     beside_kretprobe: "a kretprobe on the same function",
     beside_function: "ftrace's function tracer",
     beside_graph: "ftrace's function graph tracer",
-}
-
-fn write(file: &str, text: &str) -> Result<()> {
-    let path = format!("{TRACING}/{file}");
-    let file = OpenOptions::new().append(true).open(&path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("cannot write {text} to {path}"))
-}
-
-fn read(file: &str) -> Result<String> {
-    let path = format!("{TRACING}/{file}");
-    fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
 }
 
 /// Another user of the function, until dropped.
@@ -51,9 +36,7 @@ impl Other {
 
     fn tracer(name: &str) -> Result<Self> {
         let other = Self::Tracer;
-        // As with `>`, which empties it.
-        fs::write(format!("{TRACING}/set_ftrace_filter"), "targets_args_8\n")
-            .context("cannot filter functions")?;
+        replace("set_ftrace_filter", "targets_args_8\n")?;
         write("current_tracer", name)?;
         write("tracing_on", "1")?;
         Ok(other)
@@ -82,8 +65,9 @@ impl Drop for Other {
         let cleaned = match self {
             Self::Kprobe => write(&format!("events/kprobes/{EVENT}/enable"), "0")
                 .and_then(|()| write("kprobe_events", &format!("-:{EVENT}\n"))),
-            Self::Tracer => write("current_tracer", "nop")
-                .and_then(|()| Ok(fs::write(format!("{TRACING}/set_ftrace_filter"), "\n")?)),
+            Self::Tracer => {
+                write("current_tracer", "nop").and_then(|()| replace("set_ftrace_filter", "\n"))
+            }
         };
         cleaned.expect("what could be set up can be taken down");
     }

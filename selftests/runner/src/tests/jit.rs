@@ -2,7 +2,6 @@
 
 //! What the JIT compiler's settings change about programs on a trampoline.
 
-use std::fs;
 use std::os::fd::AsFd;
 
 use anyhow::{ensure, Context, Result};
@@ -11,6 +10,7 @@ use super::onto::{spec, Call};
 use crate::bpf;
 use crate::harness::{skip, Env};
 use crate::probe::Kind;
+use crate::sysctl::Sysctl;
 use crate::targets::sum;
 
 tests! {
@@ -21,41 +21,23 @@ tests! {
     jit_off_kfunc: "bpf_jit_enable=0, kfuncs are refused",
 }
 
-/// A setting in `/proc/sys`, until dropped.
-struct Sysctl {
-    path: String,
-    before: String,
-}
-
-impl Sysctl {
-    fn set(name: &str, value: &str) -> Result<Self> {
-        let path = format!("/proc/sys/net/core/{name}");
-        let before = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        // Kernels that are built without the interpreter know no 0.
-        match fs::write(&path, value) {
-            Err(err) if err.raw_os_error() == Some(libc::EINVAL) => {
-                Err(skip(format!("{path} cannot be {value}")))
-            }
-            written => {
-                written.with_context(|| format!("cannot write {value} to {path}"))?;
-                Ok(Self { path, before })
-            }
+/// Sets one of the settings, until dropped.
+fn set(name: &str, value: &str) -> Result<Sysctl> {
+    // Kernels that are built without the interpreter know no 0.
+    match Sysctl::set(&format!("net/core/{name}"), value) {
+        Err(err) if err.raw_os_error() == Some(libc::EINVAL) => {
+            Err(skip(format!("{name} cannot be {value}")))
         }
-    }
-
-    fn jit_off() -> Result<Self> {
-        Self::set("bpf_jit_enable", "0")
+        set => set.with_context(|| format!("cannot set {name} to {value}")),
     }
 }
 
-impl Drop for Sysctl {
-    fn drop(&mut self) {
-        fs::write(&self.path, &self.before).expect("what could be set can be set back");
-    }
+fn jit_off() -> Result<Sysctl> {
+    set("bpf_jit_enable", "0")
 }
 
 fn jit_harden(env: &Env) -> Result<()> {
-    let _harden = Sysctl::set("bpf_jit_harden", "2")?;
+    let _harden = set("bpf_jit_harden", "2")?;
     let args: [u64; 8] = super::onto::words();
     Call {
         function: "args_8",
@@ -117,7 +99,7 @@ fn expected(runs: u64) -> [u64; 2] {
 
 fn interpreted(env: &Env, kind: Kind) -> Result<()> {
     let targets = env.targets()?;
-    let _off = Sysctl::jit_off()?;
+    let _off = jit_off()?;
     let counting = Counting::load(env, kind)?;
     let tramp = env.trampoline()?;
     counting.add(&tramp, 0)?;
@@ -145,7 +127,7 @@ fn jit_off_mixed(env: &Env) -> Result<()> {
     let log = env.log()?;
     let session = log.load(spec(Kind::Session, "args_8").cookie())?;
     let tramp = env.trampoline()?;
-    let off = Sysctl::jit_off()?;
+    let off = jit_off()?;
     let fentry = Counting::load(env, Kind::Fentry)?;
     let fexit = Counting::load(env, Kind::Fexit)?;
     drop(off);
@@ -169,7 +151,7 @@ fn jit_off_kfunc(env: &Env) -> Result<()> {
     let log = env.log()?;
     let loads = |kind| log.load(spec(kind, "args_8"));
     {
-        let _off = Sysctl::jit_off()?;
+        let _off = jit_off()?;
         // What is meant to fail is no news.
         libbpf_rs::set_print(None);
         ensure!(
