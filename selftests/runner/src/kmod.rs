@@ -2,13 +2,14 @@
 
 //! Loading and unloading the module.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use rustix::system::{delete_module, finit_module};
 
-const NAME: &std::ffi::CStr = c"rust_fsession";
+const NAME: &CStr = c"rust_fsession";
 
 pub fn is_loaded() -> bool {
     Path::new("/sys/module/rust_fsession").exists()
@@ -20,5 +21,10 @@ pub fn load(path: &Path) -> io::Result<()> {
 
 /// `EWOULDBLOCK` where the module is in use.
 pub fn unload() -> io::Result<()> {
-    Ok(delete_module(NAME, libc::O_NONBLOCK)?)
+    unload_other(NAME)
+}
+
+/// The same for a module of the tests.
+pub fn unload_other(name: &CStr) -> io::Result<()> {
+    Ok(delete_module(name, libc::O_NONBLOCK)?)
 }
