@@ -47,6 +47,16 @@ fn unload() -> Result<()> {
     Ok(())
 }
 
+/// A fresh module, whose hooks are not installed.
+pub fn reload(env: &Env) -> Result<()> {
+    if !env.module.exists() {
+        return Err(skip(format!("no {}, see --module", env.module.display())));
+    }
+    unload()?;
+    kmod::load(&env.module).with_context(|| format!("cannot load {}", env.module.display()))?;
+    wait_for("the node is there", || Ok(Path::new(PATH).exists()))
+}
+
 /// Loads the module again, and shows that it works.
 fn load(env: &Env, session: &Probe) -> Result<()> {
     kmod::load(&env.module).with_context(|| format!("cannot load {}", env.module.display()))?;
