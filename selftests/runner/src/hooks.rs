@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
 
 pub const MODE: &str = "/sys/kernel/debug/rust_fsession/mode";
-const STATS: &str = "/sys/kernel/debug/rust_fsession/stats";
+pub const STATS: &str = "/sys/kernel/debug/rust_fsession/stats";
 const MISMATCHES: &str = "/sys/kernel/debug/rust_fsession/mismatches";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,13 +151,19 @@ pub fn mismatches() -> Result<Vec<String>> {
 
 /// All files of `mismatches/`, in order.
 pub fn mismatch_files() -> Result<Vec<String>> {
+    let paths = mismatch_paths()?;
+    Ok(paths
+        .iter()
+        .map(fs::read_to_string)
+        .collect::<io::Result<_>>()?)
+}
+
+/// Their paths.
+pub fn mismatch_paths() -> Result<Vec<PathBuf>> {
     let mut paths: Vec<_> = fs::read_dir(MISMATCHES)
         .with_context(|| format!("cannot read {MISMATCHES}"))?
         .map(|entry| Ok(entry?.path()))
         .collect::<io::Result<_>>()?;
     paths.sort();
-    Ok(paths
-        .iter()
-        .map(fs::read_to_string)
-        .collect::<io::Result<_>>()?)
+    Ok(paths)
 }

@@ -12,6 +12,7 @@ use crate::workload::bulk::{Bulk, What};
 use crate::workload::functions::Functions;
 
 mod control;
+mod debugfs;
 mod limits;
 mod storm;
 mod tracer;
@@ -19,11 +20,12 @@ mod unload;
 mod workload;
 mod xlated;
 
-pub const TESTS: [&[Test]; 7] = [
+pub const TESTS: [&[Test]; 8] = [
     control::TESTS,
     workload::TESTS,
     xlated::TESTS,
     limits::TESTS,
+    debugfs::TESTS,
     tracer::TESTS,
     storm::TESTS,
     unload::TESTS,
