@@ -15,17 +15,19 @@ mod control;
 mod debugfs;
 mod limits;
 mod storm;
+mod sysctl;
 mod tracer;
 mod unload;
 mod workload;
 mod xlated;
 
-pub const TESTS: [&[Test]; 8] = [
+pub const TESTS: [&[Test]; 9] = [
     control::TESTS,
     workload::TESTS,
     xlated::TESTS,
     limits::TESTS,
     debugfs::TESTS,
+    sysctl::TESTS,
     tracer::TESTS,
     storm::TESTS,
     unload::TESTS,

@@ -71,6 +71,7 @@ mod rights;
 mod session;
 mod shared;
 mod sleeper;
+mod sysctl;
 mod widths;
 
 /// What holds for programs on a function, whoever puts them there.
@@ -103,6 +104,7 @@ const BY_DEVICE: &[&[Test]] = &[
     compare::TESTS,
     shared::TESTS,
     rights::TESTS,
+    sysctl::TESTS,
     refused::TESTS,
     bpf_targets::device::TESTS,
     module::TESTS,
