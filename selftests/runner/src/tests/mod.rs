@@ -53,6 +53,7 @@ mod calls;
 mod compare;
 mod cookie;
 mod detach;
+mod direct;
 mod foreign;
 mod helpers;
 mod hooks;
@@ -104,6 +105,7 @@ const BY_DEVICE: &[&[Test]] = &[
     compare::TESTS,
     shared::TESTS,
     rights::TESTS,
+    direct::TESTS,
     sysctl::TESTS,
     refused::TESTS,
     bpf_targets::device::TESTS,
