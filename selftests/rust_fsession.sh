@@ -60,5 +60,6 @@ load rust_fsession
 load rust_fsession_targets
 "$here/bin/runner" "$@"
 status=$?
-unload || status=1
+# Where ftrace has died (--dead), the module stays until the next boot.
+[ "$(cat /sys/module/rust_fsession/initstate 2>/dev/null)" = going ] || unload || status=1
 exit $status

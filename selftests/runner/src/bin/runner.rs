@@ -12,6 +12,7 @@ use clap::Parser;
 use runner::attach::Via;
 use runner::harness::{self, Env, Test};
 use runner::klog::{Klog, News};
+use runner::kmod;
 use runner::ktap::{Outcome, Writer};
 use runner::tests;
 
@@ -37,6 +38,10 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
 
+    /// Runs the tests that leave ftrace dead until the next boot, and no others
+    #[arg(long)]
+    dead: bool,
+
     /// Stops at the first failure
     #[arg(long)]
     fail_fast: bool,
@@ -51,6 +56,10 @@ struct Args {
     /// Keeps inherited descriptors open until standard input ends
     #[arg(long, hide = true)]
     hold: bool,
+
+    /// Unloads the module
+    #[arg(long, hide = true)]
+    unload: bool,
 }
 
 fn main() -> Result<ExitCode> {
@@ -59,7 +68,17 @@ fn main() -> Result<ExitCode> {
         io::copy(&mut io::stdin(), &mut io::sink())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let all: Vec<_> = args.via.iter().copied().flat_map(Run::all).collect();
+    if args.unload {
+        kmod::unload()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let all: Vec<_> = if args.dead {
+        tests::last()
+            .map(|test| Run::new(Via::Device, test))
+            .collect()
+    } else {
+        args.via.iter().copied().flat_map(Run::all).collect()
+    };
     if args.list {
         // Those of several ways once.
         let mut seen = HashSet::new();
@@ -71,7 +90,8 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(name) = &args.here {
-        let run = all.iter().find(|run| run.name == *name);
+        let last = tests::last().map(|test| Run::new(Via::Device, test));
+        let run = all.into_iter().chain(last).find(|run| run.name == *name);
         let run = run.with_context(|| format!("there is no test {name}"))?;
         return Ok(harness::run_here(run.test, &run.env(&args.env)).into());
     }
@@ -94,14 +114,18 @@ struct Run {
 
 impl Run {
     fn all(via: Via) -> impl Iterator<Item = Self> {
-        tests::all(via).map(move |test| Self {
+        tests::all(via).map(move |test| Self::new(via, test))
+    }
+
+    fn new(via: Via, test: &'static Test) -> Self {
+        Self {
             via,
             test,
             name: match via {
                 Via::Device => test.name.to_owned(),
                 _ => format!("{}.{}", via.name(), test.name),
             },
-        })
+        }
     }
 
     fn is_meant(&self, name: &str) -> bool {
@@ -178,5 +202,10 @@ fn explain(text: &mut String, name: &str, news: &News) {
     for line in &news.lines {
         *text += &format!("kernel: {line}\n");
     }
-    *text += &format!("reproduce: make vmtest T={name}\n");
+    let dead = if tests::last().any(|test| test.name == name) {
+        "--dead "
+    } else {
+        ""
+    };
+    *text += &format!("reproduce: make vmtest T='{dead}{name}'\n");
 }

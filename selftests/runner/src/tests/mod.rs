@@ -52,6 +52,7 @@ mod busy;
 mod calls;
 mod compare;
 mod cookie;
+mod dead;
 mod detach;
 mod direct;
 mod foreign;
@@ -128,10 +129,16 @@ pub fn all(via: Via) -> impl Iterator<Item = &'static Test> {
         .flatten()
 }
 
+/// The tests after which the machine needs a boot, in their order.
+pub fn last() -> impl Iterator<Item = &'static Test> {
+    dead::TESTS.iter()
+}
+
 #[cfg(test)]
 #[test]
 fn list_fits_the_screen() {
-    for test in [Via::Device, Via::Takeover].into_iter().flat_map(all) {
+    let all = [Via::Device, Via::Takeover].into_iter().flat_map(all);
+    for test in all.chain(last()) {
         assert!(
             test.name.len() <= 24 && test.what.len() <= 55,
             "{}",
