@@ -11,11 +11,12 @@ use rand::{Rng, SeedableRng};
 
 use crate::compare::{Builders, Cases, Verdict};
 use crate::device::abi::{self, Case, CaseProg};
+use crate::faults::{Fault, Faults};
 use crate::harness::Env;
 use crate::image::flag::CALL_ORIG;
 use crate::probe::{Kind, Spec};
 
-const PAGE: usize = 4096;
+pub const PAGE: usize = 4096;
 
 tests! {
     compare_images: "both images come back, and are equal",
@@ -24,10 +25,11 @@ tests! {
     compare_pointer: "EFAULT for bad addresses",
     compare_garbage: "any bytes are answered",
     compare_beside: "a descriptor compares while its session runs",
+    compare_memory: "ENOMEM where C finds no memory",
 }
 
 /// A session on a function of two arguments.
-fn session() -> [CaseProg; 2] {
+pub fn session() -> [CaseProg; 2] {
     [abi::LIST_FENTRY, abi::LIST_FEXIT].map(|list| CaseProg {
         list,
         traits: abi::PROG_SESSION | abi::PROG_COOKIE,
@@ -35,7 +37,7 @@ fn session() -> [CaseProg; 2] {
     })
 }
 
-fn case(progs: &[CaseProg]) -> Case {
+pub fn case(progs: &[CaseProg]) -> Case {
     let mut case = Case {
         progs: progs.as_ptr() as u64,
         nr_progs: progs.len() as u32,
@@ -183,5 +185,32 @@ fn compare_beside(env: &Env) -> Result<()> {
     ensure!(device.image()? == image, "the image has changed");
     session.test_run()?;
     check_eq!(session.hits()?.ret, 1, "runs of the session");
+    Ok(())
+}
+
+/// `arch_bpf_trampoline_size()` finds no page to measure in, this many times.
+/// Nobody else asks for a single page of executable memory meanwhile.
+pub fn no_memory(times: u32) -> Fault<'static> {
+    Fault {
+        function: "execmem_alloc",
+        second: PAGE as u64,
+        times,
+        ..Default::default()
+    }
+}
+
+fn compare_memory(env: &Env) -> Result<()> {
+    let device = env.device()?;
+    let faults = Faults::load(env)?;
+    let progs = session();
+    // What the device needs for itself, it gets now.
+    device.compare(&mut case(&progs))?;
+    faults.inject(no_memory(1))?;
+    let result = device.compare(&mut case(&progs));
+    check_eq!(faults.left()?, 0, "allocations to fail");
+    check_errno!(result, ENOMEM, "comparing while C has no memory");
+    let mut case = case(&progs);
+    device.compare(&mut case)?;
+    check_eq!(case.verdict, abi::REFERENCE_IDENTICAL, "verdict afterwards");
     Ok(())
 }

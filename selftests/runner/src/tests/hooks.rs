@@ -14,6 +14,7 @@ use crate::workload::functions::Functions;
 mod control;
 mod debugfs;
 mod limits;
+mod memory;
 mod storm;
 mod sysctl;
 mod tracer;
@@ -21,13 +22,14 @@ mod unload;
 mod workload;
 mod xlated;
 
-pub const TESTS: [&[Test]; 9] = [
+pub const TESTS: [&[Test]; 10] = [
     control::TESTS,
     workload::TESTS,
     xlated::TESTS,
     limits::TESTS,
     debugfs::TESTS,
     sysctl::TESTS,
+    memory::TESTS,
     tracer::TESTS,
     storm::TESTS,
     unload::TESTS,
