@@ -11,6 +11,7 @@ use crate::probe::{Kind, Spec};
 use crate::workload::bulk::{Bulk, What};
 use crate::workload::functions::Functions;
 
+mod addresses;
 mod control;
 mod debugfs;
 mod limits;
@@ -22,7 +23,7 @@ mod unload;
 mod workload;
 mod xlated;
 
-pub const TESTS: [&[Test]; 10] = [
+pub const TESTS: [&[Test]; 11] = [
     control::TESTS,
     workload::TESTS,
     xlated::TESTS,
@@ -33,6 +34,7 @@ pub const TESTS: [&[Test]; 10] = [
     tracer::TESTS,
     storm::TESTS,
     unload::TESTS,
+    addresses::TESTS,
 ];
 
 /// The links that `expect_works()` makes, each of which takes one image.

@@ -44,6 +44,7 @@ macro_rules! tests {
     };
 }
 
+mod addresses;
 mod args;
 mod asleep;
 mod beside;
@@ -106,6 +107,7 @@ const BY_DEVICE: &[&[Test]] = &[
     compare::TESTS,
     shared::TESTS,
     rights::TESTS,
+    addresses::TESTS,
     direct::TESTS,
     sysctl::TESTS,
     refused::TESTS,

@@ -21,12 +21,12 @@ tests! {
 }
 
 /// The node open for everyone, until dropped.
-struct Everyone;
+pub struct Everyone(());
 
 impl Everyone {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         fs::set_permissions(PATH, Permissions::from_mode(0o666))?;
-        Ok(Self)
+        Ok(Self(()))
     }
 }
 
