@@ -222,6 +222,18 @@ TARGET u64 targets_sleep(u64 a, u64 b)
 	return fold(fold(0, a), b);
 }
 
+/* Many functions to sleep in, for as many trampolines. */
+#define SLEEP(nr)							\
+	TARGET u64 targets_sleep_##nr(u64 a, u64 b)			\
+	{								\
+		return targets_sleep(a, b) + nr;			\
+	}
+
+SLEEP(0) SLEEP(1) SLEEP(2) SLEEP(3) SLEEP(4)
+SLEEP(5) SLEEP(6) SLEEP(7) SLEEP(8) SLEEP(9)
+SLEEP(10) SLEEP(11) SLEEP(12) SLEEP(13) SLEEP(14)
+SLEEP(15) SLEEP(16) SLEEP(17) SLEEP(18) SLEEP(19)
+
 /* What the live patch replaces. */
 TARGET u64 targets_patched(u64 a, u64 b)
 {
@@ -318,6 +330,11 @@ static const struct {
 	FUNCTION(ret_u8), FUNCTION(ret_s16), FUNCTION(ret_int),
 	FUNCTION(ret_bool), FUNCTION(ret_pointer), FUNCTION(recursive),
 	FUNCTION(outer), FUNCTION(pair_of), FUNCTION(sleep), FUNCTION(patched),
+	FUNCTION(sleep_0), FUNCTION(sleep_1), FUNCTION(sleep_2), FUNCTION(sleep_3),
+	FUNCTION(sleep_4), FUNCTION(sleep_5), FUNCTION(sleep_6), FUNCTION(sleep_7),
+	FUNCTION(sleep_8), FUNCTION(sleep_9), FUNCTION(sleep_10), FUNCTION(sleep_11),
+	FUNCTION(sleep_12), FUNCTION(sleep_13), FUNCTION(sleep_14), FUNCTION(sleep_15),
+	FUNCTION(sleep_16), FUNCTION(sleep_17), FUNCTION(sleep_18), FUNCTION(sleep_19),
 	FUNCTION(modify), FUNCTION(modify_stack), FUNCTION(modify_ran),
 };
 

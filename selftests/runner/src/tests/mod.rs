@@ -51,6 +51,7 @@ mod beside;
 mod bpf_targets;
 mod busy;
 mod calls;
+mod close;
 mod compare;
 mod cookie;
 mod dead;
@@ -108,6 +109,7 @@ const BY_DEVICE: &[&[Test]] = &[
     shared::TESTS,
     rights::TESTS,
     addresses::TESTS,
+    close::TESTS,
     direct::TESTS,
     sysctl::TESTS,
     refused::TESTS,
