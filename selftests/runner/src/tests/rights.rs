@@ -6,18 +6,21 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
-use anyhow::{ensure, Result};
+use anyhow::{ensure, Context, Result};
 
 use crate::device::{Device, PATH};
-use crate::harness::Env;
+use crate::harness::{skip, Env};
 use crate::probe::{Kind, Spec};
 use crate::rights::{as_nobody, CapabilitySet};
+use crate::tracing::EventTrace;
 
 tests! {
     open_mode: "a character device of root, mode 0600",
     open_unprivileged: "EACCES by mode, EPERM by capabilities",
     open_half_capable: "EPERM with one of CAP_BPF and CAP_PERFMON",
     open_capable: "CAP_BPF and CAP_PERFMON are enough for everything",
+    open_mixed: "CAP_SYS_ADMIN stands in for either",
+    open_asks: "CAP_SYS_ADMIN is asked for last, as by the kernel",
 }
 
 /// The node open for everyone, until dropped.
@@ -95,4 +98,64 @@ fn open_capable(env: &Env) -> Result<()> {
         drop(device);
     }
     Ok(())
+}
+
+fn open_mixed(env: &Env) -> Result<()> {
+    env.device()?;
+    let _everyone = Everyone::new()?;
+    for with in [
+        CapabilitySet::BPF,
+        CapabilitySet::PERFMON,
+        CapabilitySet::BPF | CapabilitySet::PERFMON,
+    ] {
+        as_nobody(with | CapabilitySet::SYS_ADMIN, Device::open)?
+            .with_context(|| format!("cannot open with {with:?} and CAP_SYS_ADMIN"))?;
+    }
+    Ok(())
+}
+
+/// What the kernel asks for: `bpf_capable()`, then `perfmon_capable()`.
+fn open_asks(env: &Env) -> Result<()> {
+    const PERFMON: u32 = 38;
+    const BPF: u32 = 39;
+    const SYS_ADMIN: u32 = 21;
+    const KNOWN: [u32; 3] = [PERFMON, BPF, SYS_ADMIN];
+    env.device()?;
+    let _everyone = Everyone::new()?;
+    let trace = EventTrace::start("capability/cap_capable")?;
+    let trace = trace.ok_or_else(|| skip("no event capability:cap_capable"))?;
+    for (caps, asked) in [
+        (
+            CapabilitySet::BPF | CapabilitySet::PERFMON,
+            &[BPF, PERFMON][..],
+        ),
+        (CapabilitySet::BPF, &[BPF, PERFMON, SYS_ADMIN]),
+        (CapabilitySet::empty(), &[BPF, SYS_ADMIN]),
+        (
+            CapabilitySet::SYS_ADMIN,
+            &[BPF, SYS_ADMIN, PERFMON, SYS_ADMIN],
+        ),
+    ] {
+        // The task is also asked when it needs memory, for example.
+        let marker = trace.marker()?;
+        let opened = as_nobody(caps, || {
+            marker.set("begin")?;
+            let opened = Device::open();
+            marker.set("end")?;
+            anyhow::Ok(opened)
+        })??;
+        let lines = trace.between("begin", "end")?;
+        let seen = lines.iter().filter_map(|line| capability(line));
+        let seen: Vec<_> = seen.filter(|cap| KNOWN.contains(cap)).collect();
+        ensure!(!lines.is_empty(), "nothing was traced");
+        check_eq!(seen, asked, "capabilities asked for with {caps:?}");
+        drop(opened);
+    }
+    Ok(())
+}
+
+/// The capability that a line of the trace is about.
+fn capability(line: &str) -> Option<u32> {
+    let (_, rest) = line.split_once(", cap ")?;
+    rest.split(',').next()?.parse().ok()
 }
