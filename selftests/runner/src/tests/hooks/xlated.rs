@@ -14,6 +14,7 @@ use crate::workload::functions::Functions;
 
 tests! {
     hooks_xlated: "the same instructions in every mode",
+    hooks_xlated_count: "kfunc_inlined counts what was inlined only",
 }
 
 /// `BPF_JMP | BPF_CALL`, and what it calls.
@@ -62,6 +63,37 @@ fn hooks_xlated(env: &Env) -> Result<()> {
     for counter in ["kfunc_compared", "kfunc_inlined"] {
         ensure!(counted.get(counter)? > 0, "{counter} did not go up");
     }
+    counted.check_clean()
+}
+
+fn hooks_xlated_count(env: &Env) -> Result<()> {
+    let _hooked = env.hook(Mode::Takeover)?;
+    let functions = Functions::load()?;
+    let bulk = Bulk::load(&env.bpf)?;
+    let target = functions.named("bpf_fentry_test1")?.id;
+
+    let before = Stats::read()?;
+    let kprobe = bulk.load_kprobe_session()?;
+    let insns = bpf::xlated(kprobe.as_fd())?;
+    ensure!(
+        insns.iter().any(calls_kfunc),
+        "a kprobe session calls no kfunc"
+    );
+    let counted = before.since()?;
+    check_eq!(
+        counted.get("kfunc_inlined")?,
+        0,
+        "inlined in a kprobe session"
+    );
+    counted.check_clean()?;
+
+    let before = Stats::read()?;
+    bulk.load_for(What::Session, false, target)?;
+    let counted = before.since()?;
+    ensure!(
+        counted.get("kfunc_inlined")? > 0,
+        "nothing was inlined in an fsession program: {counted}"
+    );
     counted.check_clean()
 }
 
