@@ -74,6 +74,7 @@ mod refused;
 mod rights;
 mod session;
 mod shared;
+mod skip;
 mod sleeper;
 mod sysctl;
 mod widths;
@@ -110,6 +111,7 @@ const BY_DEVICE: &[&[Test]] = &[
     rights::TESTS,
     addresses::TESTS,
     close::TESTS,
+    skip::TESTS,
     direct::TESTS,
     sysctl::TESTS,
     refused::TESTS,
