@@ -32,6 +32,8 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 
 pub struct Test {
     pub name: &'static str,
+    /// Path of its Rust module, which is that of its file.
+    pub module: &'static str,
     /// What holds when it passes, for `--list`.
     pub what: &'static str,
     pub run: fn(&Env) -> Result<()>,

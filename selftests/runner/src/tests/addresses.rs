@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use anyhow::{ensure, Context, Result};
 
 use super::compare::{case, session, PAGE};
-use super::rights::Everyone;
+use super::open::Everyone;
 use crate::device::{Device, Info};
 use crate::harness::Env;
 use crate::probe::{Kind, Spec};

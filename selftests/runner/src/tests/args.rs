@@ -6,10 +6,12 @@ use std::os::fd::AsFd;
 
 use anyhow::{ensure, Result};
 
+use super::onto::{words, Call};
 use crate::bpf;
 use crate::harness::{skip, Env};
 use crate::kallsyms;
 use crate::probe::{Event, Kind, Phase, Spec};
+use crate::targets::sum;
 
 tests! {
     args_0: "no arguments: ksys_setsid()",
@@ -21,8 +23,15 @@ tests! {
     args_6: "the same with 6 arguments, the last in a register",
     args_on_stack: "7 arguments, the last on the stack",
     args_typed: "six functions at once, arguments read from the context",
-    func_ip: "bpf_get_func_ip() gives the function in every kind",
-    bpf_cookie: "bpf_get_attach_cookie(), immediates of every width",
+    args_in_registers: "0, 3 and 6 words, all bits of each",
+    args_7: "7 words, one on the stack",
+    args_8: "8 words, two on the stack",
+    args_9: "9 words, three on the stack",
+    args_10: "10 words, four on the stack",
+    args_11: "11 words, five on the stack",
+    args_12: "12 words, as many as there can be",
+    args_func_ip: "bpf_get_func_ip() gives the function in every kind",
+    args_bpf_cookie: "bpf_get_attach_cookie(), immediates of every width",
 }
 
 fn args_0(env: &Env) -> Result<()> {
@@ -146,6 +155,45 @@ fn args_on_stack(env: &Env) -> Result<()> {
     Ok(())
 }
 
+fn number(env: &Env, nr: usize) -> Result<()> {
+    let args = &words::<12>()[..nr];
+    Call {
+        function: &format!("args_{nr}"),
+        words: args,
+        args,
+        ret: sum(args),
+    }
+    .check(env)
+}
+
+fn args_in_registers(env: &Env) -> Result<()> {
+    [0, 3, 6].into_iter().try_for_each(|nr| number(env, nr))
+}
+
+fn args_7(env: &Env) -> Result<()> {
+    number(env, 7)
+}
+
+fn args_8(env: &Env) -> Result<()> {
+    number(env, 8)
+}
+
+fn args_9(env: &Env) -> Result<()> {
+    number(env, 9)
+}
+
+fn args_10(env: &Env) -> Result<()> {
+    number(env, 10)
+}
+
+fn args_11(env: &Env) -> Result<()> {
+    number(env, 11)
+}
+
+fn args_12(env: &Env) -> Result<()> {
+    number(env, 12)
+}
+
 fn args_typed(env: &Env) -> Result<()> {
     const SAW_BOTH: u32 = 1 | 2;
     let object = bpf::open(&env.bpf, "typed")?.load()?;
@@ -171,7 +219,7 @@ fn args_typed(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn func_ip(env: &Env) -> Result<()> {
+fn args_func_ip(env: &Env) -> Result<()> {
     const TARGET: &str = "bpf_fentry_test3";
     let address = kallsyms::address_of(TARGET)?;
     let log = env.log()?;
@@ -197,7 +245,7 @@ fn func_ip(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn bpf_cookie(env: &Env) -> Result<()> {
+fn args_bpf_cookie(env: &Env) -> Result<()> {
     const TARGET: &str = "bpf_fentry_test1";
     const COOKIES: [u64; 7] = [
         0,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sleepable programs: they fault in user memory, and what happens to the image
-//! while they wait for it.
+//! Tasks asleep in sleepable programs, and what happens to the image meanwhile.
 
 use std::io;
 use std::thread;
@@ -15,13 +14,10 @@ use crate::harness::{skip, Env};
 use crate::probe::{Kind, Log, Phase, Probe, Spec};
 use crate::userfault::Page;
 
-const TARGET: &str = "__x64_sys_getpgid";
-const VALUE: u64 = 0x1122_3344_5566_7788;
+pub const TARGET: &str = "__x64_sys_getpgid";
+pub const VALUE: u64 = 0x1122_3344_5566_7788;
 
 tests! {
-    sleepable_fentry: "a sleepable fentry program faults in user memory",
-    sleepable_fexit: "likewise a fexit program",
-    sleepable_mixed: "sleepable programs among others",
     asleep_removed: "a program is removed while a task sleeps in it",
     asleep_return: "likewise a fexit program",
     asleep_closed: "all are detached while a task sleeps in one",
@@ -29,23 +25,11 @@ tests! {
     asleep_released: "a program lives until who sleeps in it has left",
 }
 
-fn spec(kind: Kind, addr: u64) -> Spec {
+pub fn spec(kind: Kind, addr: u64) -> Spec {
     Spec::new(kind, TARGET).this_process().sleepable(addr)
 }
 
-fn faults(env: &Env, kind: Kind) -> Result<()> {
-    let page = userfault()?;
-    let log = env.log()?;
-    let probe = log.load(spec(kind, page.addr()))?;
-    let tramp = env.trampoline()?;
-    tramp.add(&probe)?;
-    asleep(&page, || Ok(()))?;
-    let [event] = log.take_exactly()?;
-    check_eq!(event.user, VALUE, "user memory");
-    Ok(())
-}
-
-fn userfault() -> Result<Page> {
+pub fn userfault() -> Result<Page> {
     Page::new().map_err(|err| match err.kind() {
         io::ErrorKind::Unsupported => skip("no userfaultfd()"),
         _ => err.into(),
@@ -54,7 +38,7 @@ fn userfault() -> Result<Page> {
 
 /// Has a thread call the target and sleep in a program, for want of the page,
 /// while `body` runs.
-fn asleep(page: &Page, body: impl FnOnce() -> Result<()>) -> Result<()> {
+pub fn asleep(page: &Page, body: impl FnOnce() -> Result<()>) -> Result<()> {
     thread::scope(|scope| {
         let sleeper = scope.spawn(|| getpgid(None));
         let result = page.wait_wanted().map_err(Into::into).and_then(|()| body());
@@ -67,41 +51,6 @@ fn asleep(page: &Page, body: impl FnOnce() -> Result<()>) -> Result<()> {
         ensure!(!awake, "the thread did not sleep");
         Ok(())
     })
-}
-
-fn sleepable_fentry(env: &Env) -> Result<()> {
-    faults(env, Kind::Fentry)
-}
-
-fn sleepable_fexit(env: &Env) -> Result<()> {
-    faults(env, Kind::Fexit)
-}
-
-fn sleepable_mixed(env: &Env) -> Result<()> {
-    let page = userfault()?;
-    let log = env.log()?;
-    let plain = log.load(Spec::new(Kind::Session, TARGET).this_process().cookie())?;
-    let sleeps = log.load(spec(Kind::Session, page.addr()).cookie())?;
-    let fexit = log.load(Spec::new(Kind::Fexit, TARGET).this_process())?;
-    let tramp = env.trampoline()?;
-    for probe in [&plain, &sleeps, &fexit] {
-        tramp.add(probe)?;
-    }
-    asleep(&page, || Ok(()))?;
-    let events: [_; 5] = log.take_exactly()?;
-    let order = events.each_ref().map(|event| (event.id, event.phase()));
-    check_eq!(
-        order,
-        [
-            (sleeps.id, Phase::Entry),
-            (plain.id, Phase::Entry),
-            (fexit.id, Phase::Return),
-            (sleeps.id, Phase::Return),
-            (plain.id, Phase::Return),
-        ],
-        "records"
-    );
-    super::cookie::check_cookies(&events, |id| id != fexit.id)
 }
 
 /// A program that sleeps, and a session beside it.

@@ -18,7 +18,6 @@ pub const TARGET: &str = "bpf_fentry_test4";
 const FIRST_ARG: u64 = 7;
 
 tests! {
-    session_cookie: "written at entry, read at return, a sleep between",
     cookie_zero: "reads 0 at every entry",
     cookie_each_its_own: "two sessions with cookies among one without",
     cookie_most: "as many cookies as the attach path gives",
@@ -43,24 +42,6 @@ pub fn check_cookies(events: &[Event], with_cookie: impl Fn(u32) -> bool) -> Res
         );
     }
     Ok(())
-}
-
-fn session_cookie(env: &Env) -> Result<()> {
-    let log = env.log()?;
-    let session = log.load(
-        Spec::new(Kind::Session, "hrtimer_nanosleep")
-            .this_process()
-            .cookie(),
-    )?;
-    let tramp = env.trampoline()?;
-    tramp.add(&session)?;
-    thread::sleep(Duration::from_millis(20));
-    tramp.remove(&session)?;
-
-    let events: [_; 2] = log.take_exactly()?;
-    check_eq!(events[0].phase(), Phase::Entry, "the first record");
-    check_eq!(events[1].phase(), Phase::Return, "the second record");
-    check_cookies(&events, |_| true)
 }
 
 fn cookie_zero(env: &Env) -> Result<()> {

@@ -19,19 +19,16 @@ const TARGET: &str = "bpf_fentry_test1";
 tests! {
     detach_remove: "nothing arrives after a program was removed",
     detach_close: "nothing arrives after the descriptor was closed",
-    reattach: "programs come back, alone and together",
-    reattach_elsewhere: "a removed program goes to another descriptor",
-    reattach_loop: "attach and detach, forty times",
     detach_load: "detach while two CPUs call the function",
-    program_released: "no reference to a program is kept",
-    image_released: "no image is kept, whoever has been through it",
+    detach_releases_program: "no reference to a program is kept",
+    detach_releases_image: "no image is kept, whoever has been through it",
 }
 
-fn session(log: &Log) -> Result<Probe> {
+pub fn session(log: &Log) -> Result<Probe> {
     log.load(Spec::new(Kind::Session, TARGET).cookie().quiet())
 }
 
-fn expect_hits(probe: &Probe, halves: u64, what: &str) -> Result<()> {
+pub fn expect_hits(probe: &Probe, halves: u64, what: &str) -> Result<()> {
     let expected = Hits {
         entry: halves,
         ret: halves,
@@ -64,56 +61,6 @@ fn detach_close(env: &Env) -> Result<()> {
     first.test_run()?;
     expect_hits(&first, 1, "after the descriptor was closed")?;
     expect_hits(&second, 1, "after the descriptor was closed")
-}
-
-fn reattach(env: &Env) -> Result<()> {
-    let log = env.log()?;
-    let (first, second) = (session(&log)?, session(&log)?);
-    let tramp = env.trampoline()?;
-    for round in 1..=3 {
-        tramp.add(&first)?;
-        tramp.add(&second)?;
-        first.test_run()?;
-        tramp.remove(&first)?;
-        second.test_run()?;
-        tramp.remove(&second)?;
-        first.test_run()?;
-        expect_hits(&first, round, "of the first session")?;
-        expect_hits(&second, 2 * round, "of the second session")?;
-    }
-    Ok(())
-}
-
-fn reattach_elsewhere(env: &Env) -> Result<()> {
-    let log = env.log()?;
-    let session = session(&log)?;
-    let old = env.trampoline()?;
-    old.add(&session)?;
-    old.remove(&session)?;
-    let new = env.trampoline()?;
-    new.add(&session)?;
-    session.test_run()?;
-    expect_hits(&session, 1, "on the second descriptor")?;
-    drop(old);
-    session.test_run()?;
-    expect_hits(&session, 2, "after the first descriptor was closed")
-}
-
-fn reattach_loop(env: &Env) -> Result<()> {
-    const ROUNDS: u64 = 40;
-    let log = env.log()?;
-    let session = session(&log)?;
-    for round in 1..=ROUNDS {
-        let tramp = env.trampoline()?;
-        tramp.add(&session)?;
-        session.test_run()?;
-        // By turns the one way and the other.
-        if round % 2 == 0 {
-            tramp.remove(&session)?;
-        }
-    }
-    session.test_run()?;
-    expect_hits(&session, ROUNDS, "in as many rounds")
 }
 
 /// Calls the function on two CPUs as fast as they can, until dropped.
@@ -181,7 +128,7 @@ fn detach_load(env: &Env) -> Result<()> {
     })
 }
 
-fn program_released(env: &Env) -> Result<()> {
+fn detach_releases_program(env: &Env) -> Result<()> {
     let log = env.log()?;
     let (removed, closed) = (session(&log)?, session(&log)?);
     let (removed_id, closed_id) = (removed.prog_id()?, closed.prog_id()?);
@@ -205,7 +152,7 @@ fn program_released(env: &Env) -> Result<()> {
     })
 }
 
-fn image_released(env: &Env) -> Result<()> {
+fn detach_releases_image(env: &Env) -> Result<()> {
     let log = env.log()?;
     // A function of its own, so that no image of an earlier test looks the same.
     let session = log.load(Spec::new(Kind::Session, "bpf_fentry_test7").quiet())?;

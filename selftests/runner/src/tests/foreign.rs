@@ -19,14 +19,14 @@ use crate::probe::{Kind, Phase, Spec};
 use crate::targets::{sum, MODULE};
 
 tests! {
-    module_own: "a session on a function of rust_fsession itself",
-    module_held: "a module with a traced function cannot go",
-    module_comes_back: "it goes after the detach, comes back, is traced",
-    killed_inside: "a task is killed while it sleeps in the function",
-    stack_sleeper: "/proc/<pid>/stack of a task that sleeps in there",
+    foreign_module_own: "a session on a function of rust_fsession itself",
+    foreign_module_held: "a module with a traced function cannot go",
+    foreign_module_back: "it goes after the detach, comes back, is traced",
+    foreign_killed_inside: "a task is killed while it sleeps in the function",
+    foreign_stack_sleeper: "/proc/<pid>/stack of a task that sleeps in there",
 }
 
-fn module_own(env: &Env) -> Result<()> {
+fn foreign_module_own(env: &Env) -> Result<()> {
     env.trampoline()?;
     let log = env.log()?;
     // Attaching looks at how the target begins.
@@ -59,7 +59,7 @@ fn unload() -> std::io::Result<()> {
     Ok(delete_module(&name, libc::O_NONBLOCK)?)
 }
 
-fn module_held(env: &Env) -> Result<()> {
+fn foreign_module_held(env: &Env) -> Result<()> {
     drop(env.targets()?);
     let log = env.log()?;
     let session = log.load(spec(Kind::Session, "args_8").cookie())?;
@@ -76,7 +76,7 @@ fn module_held(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn module_comes_back(env: &Env) -> Result<()> {
+fn foreign_module_back(env: &Env) -> Result<()> {
     drop(env.targets()?);
     let path = env.other_module(MODULE);
     if !path.exists() {
@@ -102,7 +102,7 @@ fn module_comes_back(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn killed_inside(env: &Env) -> Result<()> {
+fn foreign_killed_inside(env: &Env) -> Result<()> {
     let mut child = Command::new("/proc/self/exe")
         .arg("--hold")
         .stdin(Stdio::piped())
@@ -139,7 +139,7 @@ fn killed_inside(env: &Env) -> Result<()> {
     super::cookie::check_cookies(&events, |_| true)
 }
 
-fn stack_sleeper(env: &Env) -> Result<()> {
+fn foreign_stack_sleeper(env: &Env) -> Result<()> {
     let targets = env.targets()?;
     let log = env.log()?;
     let session = log.load(spec(Kind::Session, "sleep").cookie())?;

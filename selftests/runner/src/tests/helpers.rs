@@ -27,10 +27,10 @@ tests! {
     helpers_session: "all helpers in both halves of a session",
     helpers_sleepable: "all helpers in sleepable programs of every kind",
     helpers_together: "all kinds on one function at once",
-    stack_fentry: "bpf_get_stack() through an image, fentry",
-    stack_fexit: "likewise, fexit",
-    stack_fmod_ret: "likewise, fmod_ret",
-    stack_session: "likewise, both halves of a session",
+    helpers_stack_fentry: "bpf_get_stack() through an image, fentry",
+    helpers_stack_fexit: "likewise, fexit",
+    helpers_stack_fmod_ret: "likewise, fmod_ret",
+    helpers_stack_session: "likewise, both halves of a session",
 }
 
 /// `struct helpers_seen`.
@@ -227,18 +227,18 @@ fn stack(env: &Env, kind: Kind) -> Result<()> {
     Looked { kind, halves }.check_stack(&Kallsyms::load()?)
 }
 
-fn stack_fentry(env: &Env) -> Result<()> {
+fn helpers_stack_fentry(env: &Env) -> Result<()> {
     stack(env, Kind::Fentry)
 }
 
-fn stack_fexit(env: &Env) -> Result<()> {
+fn helpers_stack_fexit(env: &Env) -> Result<()> {
     stack(env, Kind::Fexit)
 }
 
-fn stack_fmod_ret(env: &Env) -> Result<()> {
+fn helpers_stack_fmod_ret(env: &Env) -> Result<()> {
     stack(env, Kind::FmodRet)
 }
 
-fn stack_session(env: &Env) -> Result<()> {
+fn helpers_stack_session(env: &Env) -> Result<()> {
     stack(env, Kind::Session)
 }

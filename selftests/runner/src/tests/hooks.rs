@@ -11,11 +11,12 @@ use crate::probe::{Kind, Spec};
 use crate::workload::bulk::{Bulk, What};
 use crate::workload::functions::Functions;
 
-mod addresses;
-mod control;
 mod debugfs;
-mod limits;
+mod limit;
 mod memory;
+mod mismatches;
+mod mode;
+mod stats;
 mod storm;
 mod sysctl;
 mod tracer;
@@ -23,18 +24,19 @@ mod unload;
 mod workload;
 mod xlated;
 
-pub const TESTS: [&[Test]; 11] = [
-    control::TESTS,
+pub const TESTS: [&[Test]; 12] = [
+    mode::TESTS,
+    stats::TESTS,
     workload::TESTS,
     xlated::TESTS,
-    limits::TESTS,
+    limit::TESTS,
     debugfs::TESTS,
     sysctl::TESTS,
     memory::TESTS,
     tracer::TESTS,
     storm::TESTS,
     unload::TESTS,
-    addresses::TESTS,
+    mismatches::TESTS,
 ];
 
 /// The links that `expect_works()` makes, each of which takes one image.

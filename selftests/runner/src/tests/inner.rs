@@ -15,14 +15,14 @@ use crate::harness::Env;
 use crate::probe::{Kind, Spec};
 
 tests! {
-    recursion_fentry: "a fentry program calls its target: one miss",
-    recursion_fexit: "likewise a fexit program",
-    recursion_session: "likewise a session: two misses in each half",
-    tail_fentry: "a fentry program goes on in another one",
-    tail_fexit: "likewise a fexit program",
-    tail_session: "likewise a session, in both halves",
-    stats_runs: "bpf_stats counts each half and times it",
-    stats_off: "without bpf_stats nothing is counted",
+    inner_recursion_fentry: "a fentry program calls its target: one miss",
+    inner_recursion_fexit: "likewise a fexit program",
+    inner_recursion_session: "likewise a session: two misses in each half",
+    inner_tail_fentry: "a fentry program goes on in another one",
+    inner_tail_fexit: "likewise a fexit program",
+    inner_tail_session: "likewise a session, in both halves",
+    inner_stats_runs: "bpf_stats counts each half and times it",
+    inner_stats_off: "without bpf_stats nothing is counted",
 }
 
 /// Runs at entry and at return, before and after a tail call.
@@ -70,15 +70,15 @@ fn recursion(env: &Env, kind: Kind, name: &str, runs: Runs, misses: u64) -> Resu
     Ok(())
 }
 
-fn recursion_fentry(env: &Env) -> Result<()> {
+fn inner_recursion_fentry(env: &Env) -> Result<()> {
     recursion(env, Kind::Fentry, "recurse_fentry", [1, 0, 0, 0], 1)
 }
 
-fn recursion_fexit(env: &Env) -> Result<()> {
+fn inner_recursion_fexit(env: &Env) -> Result<()> {
     recursion(env, Kind::Fexit, "recurse_fexit", [0, 1, 0, 0], 1)
 }
 
-fn recursion_session(env: &Env) -> Result<()> {
+fn inner_recursion_session(env: &Env) -> Result<()> {
     recursion(env, Kind::Session, "recurse_session", [1, 1, 0, 0], 4)
 }
 
@@ -103,15 +103,15 @@ fn tail(env: &Env, kind: Kind, section: &str, runs: Runs) -> Result<()> {
     Ok(())
 }
 
-fn tail_fentry(env: &Env) -> Result<()> {
+fn inner_tail_fentry(env: &Env) -> Result<()> {
     tail(env, Kind::Fentry, "fentry", [1, 0, 1, 0])
 }
 
-fn tail_fexit(env: &Env) -> Result<()> {
+fn inner_tail_fexit(env: &Env) -> Result<()> {
     tail(env, Kind::Fexit, "fexit", [0, 1, 0, 1])
 }
 
-fn tail_session(env: &Env) -> Result<()> {
+fn inner_tail_session(env: &Env) -> Result<()> {
     tail(env, Kind::Session, "fsession", [1, 1, 1, 1])
 }
 
@@ -135,7 +135,7 @@ fn count(env: &Env) -> Result<(u64, u64)> {
     Ok((info.run_cnt, info.run_time_ns))
 }
 
-fn stats_runs(env: &Env) -> Result<()> {
+fn inner_stats_runs(env: &Env) -> Result<()> {
     let _stats = bpf::enable_stats()?;
     let begin = Instant::now();
     let (runs, time) = count(env)?;
@@ -148,7 +148,7 @@ fn stats_runs(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn stats_off(env: &Env) -> Result<()> {
+fn inner_stats_off(env: &Env) -> Result<()> {
     check_eq!(count(env)?, (0, 0), "run_cnt and run_time_ns");
     Ok(())
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tests. Each one is a function with a line in its file's table.
+//! The tests. Each one is a function with a line in its file's table, and its
+//! name begins with the file's name.
 
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ macro_rules! tests {
     ($($name:ident: $what:literal,)+) => {
         pub const TESTS: &[$crate::harness::Test] = &[$($crate::harness::Test {
             name: stringify!($name),
+            module: module_path!(),
             what: $what,
             run: $name,
         }),+];
@@ -47,8 +49,9 @@ macro_rules! tests {
 mod addresses;
 mod args;
 mod asleep;
+mod bad;
 mod beside;
-mod bpf_targets;
+mod bpf_target;
 mod busy;
 mod calls;
 mod close;
@@ -62,28 +65,33 @@ mod helpers;
 mod hooks;
 mod image;
 mod inner;
-mod input;
 mod jit;
-mod limits;
+mod limit;
 mod livepatch;
 mod modify;
 mod module;
 mod onto;
+mod open;
 mod order;
+mod reattach;
 mod refused;
-mod rights;
+mod ret;
 mod session;
 mod shared;
 mod skip;
+mod sleepable;
 mod sleeper;
+mod r#struct;
 mod sysctl;
-mod widths;
+mod width;
 
 /// What holds for programs on a function, whoever puts them there.
 const EITHER_WAY: &[&[Test]] = &[
     session::TESTS,
     args::TESTS,
-    widths::TESTS,
+    width::TESTS,
+    r#struct::TESTS,
+    ret::TESTS,
     helpers::TESTS,
     cookie::TESTS,
     calls::TESTS,
@@ -91,36 +99,38 @@ const EITHER_WAY: &[&[Test]] = &[
     modify::TESTS,
     inner::TESTS,
     detach::TESTS,
+    reattach::TESTS,
     sleeper::TESTS,
+    sleepable::TESTS,
     asleep::TESTS,
     beside::TESTS,
     foreign::TESTS,
     livepatch::TESTS,
     jit::TESTS,
-    limits::TESTS,
+    limit::TESTS,
 ];
 
 /// What the module's device does, and the module itself; what the verifier
 /// refuses has nothing to do with the way and is tried here, once.
 const BY_DEVICE: &[&[Test]] = &[
     image::TESTS,
-    input::TESTS,
+    bad::TESTS,
     busy::TESTS,
     compare::TESTS,
     shared::TESTS,
-    rights::TESTS,
+    open::TESTS,
     addresses::TESTS,
     close::TESTS,
     skip::TESTS,
     direct::TESTS,
     sysctl::TESTS,
     refused::TESTS,
-    bpf_targets::device::TESTS,
+    bpf_target::device::TESTS,
     module::TESTS,
 ];
 
 /// What only BPF links can do.
-const BY_LINK: &[&[Test]] = &[bpf_targets::link::TESTS];
+const BY_LINK: &[&[Test]] = &[bpf_target::link::TESTS];
 
 /// The tests that make sense this way.
 pub fn all(via: Via) -> impl Iterator<Item = &'static Test> {
@@ -148,6 +158,29 @@ fn list_fits_the_screen() {
         assert!(
             test.name.len() <= 24 && test.what.len() <= 55,
             "{}",
+            test.name
+        );
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn names_tell_files() {
+    let all = [Via::Device, Via::Takeover].into_iter().flat_map(all);
+    for test in all.chain(last()) {
+        let path = test.module.split("::").skip_while(|part| *part != "tests");
+        let mut file = path
+            .skip(1)
+            .take(2)
+            .map(|part| part.trim_start_matches("r#"));
+        let prefix = match (file.next(), file.next()) {
+            (Some("hooks"), Some(file)) => format!("hooks_{file}"),
+            (Some(file), _) => file.to_owned(),
+            (None, _) => panic!("{} is in no file", test.name),
+        };
+        assert!(
+            test.name.starts_with(&prefix),
+            "{} is in {prefix}.rs",
             test.name
         );
     }

@@ -19,7 +19,7 @@ tests! {
     module_reload: "unload after close, load, attach again",
     module_unload_early: "unload right after close, images not freed yet",
     module_sleeper: "unload while a task sleeps in an image",
-    nothing_left: "no image is left over from any test",
+    module_nothing_left: "no image is left over from any test",
 }
 
 fn start(env: &Env, target: &str) -> Result<(Device, Probe)> {
@@ -128,7 +128,7 @@ fn module_sleeper(env: &Env) -> Result<()> {
     load(env, &session)
 }
 
-fn nothing_left(env: &Env) -> Result<()> {
+fn module_nothing_left(env: &Env) -> Result<()> {
     env.device()?;
     wait_for(
         "all images are freed",

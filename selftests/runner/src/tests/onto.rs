@@ -75,6 +75,17 @@ impl Call<'_> {
     }
 }
 
+/// As `Call::check()`, for words that programs see as they are.
+pub fn in_order(env: &Env, function: &str, args: &[u64], ret: u64) -> Result<()> {
+    Call {
+        function,
+        words: args,
+        args,
+        ret,
+    }
+    .check(env)
+}
+
 /// `N` words that have nothing in common.
 pub fn words<const N: usize>() -> [u64; N] {
     std::array::from_fn(|nr| (nr as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))

@@ -20,7 +20,7 @@ tests! {
     order_removal: "programs removed one by one, from the middle on",
     order_readd: "a program that comes back is the newest",
     order_fmod_ret: "fmod_ret programs run after all entries",
-    fmod_ret_skips: "a skipped function: sessions still see its return",
+    order_fmod_ret_skips: "a skipped function: sessions still see its return",
 }
 
 fn load(log: &Log, kinds: &[Kind], target: &str) -> Result<Vec<Probe>> {
@@ -156,7 +156,7 @@ fn order_fmod_ret(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn fmod_ret_skips(env: &Env) -> Result<()> {
+fn order_fmod_ret_skips(env: &Env) -> Result<()> {
     const VALUE: i32 = 1234;
     let log = env.log()?;
     let session = log.load(Spec::new(Kind::Session, MODIFY).cookie())?;

@@ -20,6 +20,7 @@ tests! {
     session_ret_negative: "an error as return value",
     session_void: "a function that returns nothing",
     session_sleepable: "a sleepable session that faults in user memory",
+    session_cookie: "written at entry, read at return, a sleep between",
 }
 
 fn session_entry_return(env: &Env) -> Result<()> {
@@ -197,4 +198,22 @@ fn map_untouched(file: &File) -> Result<u64> {
         std::io::Error::last_os_error()
     );
     Ok(page as u64)
+}
+
+fn session_cookie(env: &Env) -> Result<()> {
+    let log = env.log()?;
+    let session = log.load(
+        Spec::new(Kind::Session, "hrtimer_nanosleep")
+            .this_process()
+            .cookie(),
+    )?;
+    let tramp = env.trampoline()?;
+    tramp.add(&session)?;
+    std::thread::sleep(Duration::from_millis(20));
+    tramp.remove(&session)?;
+
+    let events: [_; 2] = log.take_exactly()?;
+    check_eq!(events[0].phase(), Phase::Entry, "the first record");
+    check_eq!(events[1].phase(), Phase::Return, "the second record");
+    super::cookie::check_cookies(&events, |_| true)
 }

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files in debugfs.
+//! The file `mode`.
 
 use std::io::Write;
 
 use anyhow::Result;
 
 use crate::harness::Env;
-use crate::hooks::{self, Mode, Stats};
+use crate::hooks::{self, Mode};
 use crate::rights::{as_nobody, CapabilitySet};
 
 tests! {
     hooks_mode: "mode reads back what was written, and starts as off",
     hooks_mode_rubbish: "EINVAL for anything that is no mode",
     hooks_mode_rights: "the capabilities that opening the device takes",
-    hooks_stats: "stats holds a name and a value a line",
 }
 
 fn hooks_mode(env: &Env) -> Result<()> {
@@ -89,28 +88,5 @@ fn hooks_mode_rights(env: &Env) -> Result<()> {
             check_eq!(hooks::mode()?, format!("{}\n", mode.name()), "mode");
         }
     }
-    Ok(())
-}
-
-fn hooks_stats(env: &Env) -> Result<()> {
-    let _hooked = env.hook(Mode::Off)?;
-    let stats = Stats::read()?;
-    check_eq!(
-        stats.names().collect::<Vec<_>>(),
-        [
-            "built",
-            "compared",
-            "different",
-            "errors",
-            "fallbacks",
-            "identical",
-            "kfunc_compared",
-            "kfunc_inlined",
-            "refused",
-        ],
-        "counters"
-    );
-    // Reading changes nothing, and neither does a mode without programs.
-    check_eq!(stats.since()?.get("compared")?, 0, "images compared");
     Ok(())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Addresses and code in `mismatches/`.
+//! The files in `mismatches/`: what is in there, and who sees it.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,10 +19,22 @@ use crate::workload::bulk::{Bulk, What};
 use crate::workload::functions::Functions;
 
 tests! {
-    hooks_addresses: "mismatches/ shows addresses to whom kallsyms does",
+    hooks_mismatches: "what differed can be read, here nothing did",
+    hooks_mismatches_hidden: "mismatches/ shows addresses to whom kallsyms does",
 }
 
 const TARGET: &str = "bpf_fentry_test1";
+
+fn hooks_mismatches(env: &Env) -> Result<()> {
+    let _hooked = env.hook(Mode::Off)?;
+    let files = hooks::mismatch_files()?;
+    check_eq!(files.len(), 16, "files of differences");
+    check_eq!(Stats::read()?.get("different")?, 0, "differences");
+    for (nr, text) in files.iter().enumerate() {
+        check_eq!(text, "", "file {nr}");
+    }
+    Ok(())
+}
 
 /// A module that has counted no differences, when it is dropped.
 struct Forget<'a>(&'a Env);
@@ -61,7 +73,7 @@ fn tells(text: &str) -> bool {
         .any(|word| word.len() > 8 && word.chars().all(|c| c.is_ascii_hexdigit()))
 }
 
-fn hooks_addresses(env: &Env) -> Result<()> {
+fn hooks_mismatches_hidden(env: &Env) -> Result<()> {
     let restrict = Restrict::usual()?;
     let hooked = env.hook(Mode::Off)?;
     reload(env)?;

@@ -30,7 +30,7 @@ tests! {
     bad_pointer: "EFAULT for bad addresses",
     bad_remove: "ENOENT for a program that is not attached",
     bad_read: "EFAULT for a bad buffer",
-    cookie_too_many: "one cookie more is E2BIG and changes nothing",
+    bad_cookie_too_many: "one cookie more is E2BIG and changes nothing",
     bad_input_leak: "no program is kept after an error",
 }
 
@@ -292,7 +292,7 @@ fn bad_input_leak(env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn cookie_too_many(env: &Env) -> Result<()> {
+fn bad_cookie_too_many(env: &Env) -> Result<()> {
     // The kernel itself has no limit of its own for them.
     let log = env.log()?;
     let (tramp, sessions) = cookie::add_most(env, &log)?;
