@@ -2,7 +2,7 @@
 
 //! Raw bindings: those of the kernel, and the few that bindgen adds for this module.
 //!
-//! Only the wrappers beside this file may use them.
+//! Only the other files of this directory may use them.
 
 #![allow(
     clippy::all,

@@ -49,8 +49,8 @@ impl BpfTarget {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` for a BPF program as target, which is not covered; what
-    /// `bpf_check_attach_target()` says otherwise: `ENOENT` if the function is gone, `EINVAL` or
+    /// `EOPNOTSUPP` for a BPF program as target, which is not covered; the
+    /// errors of `bpf_check_attach_target()` otherwise: `ENOENT` if the function is gone, `EINVAL` or
     /// `EOPNOTSUPP` if it cannot be traced so.
     pub(crate) fn of(prog: &Prog, _symbols: Symbols) -> Result<Self> {
         if !prog.targets_kernel() {

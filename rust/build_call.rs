@@ -68,7 +68,7 @@ impl<'a> SizeCall<'a> {
 ///
 /// # Invariants
 ///
-/// All pointers are as that function takes them, and good for `'a`.
+/// All pointers are as that function takes them, and valid for `'a`.
 pub(crate) struct PrepareCall<'a> {
     im: *mut bindings::bpf_tramp_image,
     start: *mut c_void,

@@ -56,7 +56,7 @@ pub(crate) trait BuiltImage {
     /// The bytes of the whole image, its tail of traps included.
     fn bytes(&self) -> &[u8];
 
-    /// What is recorded beside the code.
+    /// The records of the image.
     fn records(&self) -> &Records;
 }
 
@@ -66,7 +66,7 @@ pub(crate) trait TriedPlan<'p> {
     fn plan(&self) -> &Plan<'p>;
 }
 
-/// What a builder records beside the code of an image.
+/// The records that go with the code of an image.
 #[derive(Default)]
 pub(crate) struct Records {
     /// The program calls, in the image's order.

@@ -73,7 +73,7 @@ impl Drop for Dir {
     }
 }
 
-/// A file, removed on drop. The module is not unloaded while somebody has it open.
+/// A file, removed on drop. The module is not unloaded while it is open.
 ///
 /// # Invariants
 ///

@@ -76,7 +76,7 @@ impl<T: EntryPoints> Installed<T> {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if there is one, if somebody else has redirected an entry point, or if
+    /// `EBUSY` if there is one, if another user of ftrace has redirected an entry point, or if
     /// `kernel.ftrace_enabled` is 0; `ENODEV` if ftrace is dead; `ENOMEM`.
     pub(crate) fn new(
         entry_points: Arc<T>,

@@ -128,7 +128,7 @@ fn fake(spec: FakeSpec, aux: &mut bindings::bpf_prog_aux) -> bindings::bpf_prog 
         type_: prog_type,
         expected_attach_type: attach_type,
         aux,
-        // SAFETY: A function pointer that nobody calls is as good as a number; 0 is `None`.
+        // SAFETY: The function pointer is never called, so that any number may stand in it; 0 is `None`.
         bpf_func: unsafe { mem::transmute::<usize, BpfFunc>(spec.entry as usize) },
         ..Default::default()
     };

@@ -29,7 +29,7 @@ const _: () = assert!(size_of::<bindings::bpf_insn>() == size_of::<RawInsn>());
 ///
 /// # Invariants
 ///
-/// All pointers are as that function takes them, and good for `'a`.
+/// All pointers are as that function takes them, and valid for `'a`.
 pub(crate) struct FixupCall<'a> {
     env: *mut bindings::bpf_verifier_env,
     insn: *mut bindings::bpf_insn,
@@ -101,7 +101,7 @@ impl FixupCall<'_> {
     /// The instructions that take the call's place, none if it stays a call.
     pub(crate) fn insns(&self) -> &[RawInsn] {
         // SAFETY: By the type invariant, `cnt` instructions are in the buffer once C has answered.
-        // Any bytes are good for a `RawInsn`.
+        // Any bytes are a valid `RawInsn`.
         unsafe {
             let len = usize::try_from(*self.cnt).unwrap_or(0);
             slice::from_raw_parts(self.insn_buf.cast(), len)

@@ -28,7 +28,7 @@ impl LinkedProg {
     /// Links `prog` to `images`.
     ///
     /// C: `tramp_linked` in `struct bpf_prog_aux`: when the program's last reference is put, its
-    /// memory stays until no task can be on its way from an image into it.
+    /// memory stays until no task can enter it from an image.
     pub(crate) fn new(prog: BpfProg, images: Arc<Images>) -> Self {
         // SAFETY: A loaded program has `aux`. All writers of the flag write the same value, and it
         // is read when there are no references any more.

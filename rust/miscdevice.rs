@@ -40,7 +40,7 @@ pub(crate) trait DeviceWithContext: MiscDevice {
 ///
 /// # Invariants
 ///
-/// `misc` is registered, and its `fops` point to `fops` beside it.
+/// `misc` is registered, and its `fops` point to the field `fops`.
 #[pin_data(PinnedDrop)]
 pub(crate) struct OwnedMiscDevice<T: DeviceWithContext> {
     fops: bindings::file_operations,
@@ -75,7 +75,7 @@ impl<T: DeviceWithContext> OwnedMiscDevice<T> {
             fops,
             context,
             misc <- Opaque::try_ffi_init(move |misc: *mut bindings::miscdevice| {
-                // SAFETY: `misc` is the field to initialise, and those beside it are initialised.
+                // SAFETY: `misc` is the field to initialise, and the others are initialised.
                 // All are pinned, and the device is deregistered before they go.
                 unsafe {
                     misc.write(raw);

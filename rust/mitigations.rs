@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the running kernel does against speculation at calls and returns.
+//! Mitigations of the running kernel at calls and returns.
 //!
 //! C: `cpu_wants_rethunk()` in `arch/x86/kernel/alternative.c`, `x86_call_depth_emit_accounting()`
 //! in `arch/x86/kernel/callthunks.c`
@@ -14,7 +14,7 @@ use core::ptr;
 /// Room for the longest accounting sequence, in bytes (`MAX_PATCH_LEN` of the kernel).
 const MAX_ACCOUNTING: usize = 254;
 
-/// The return thunk that returns have to go through, if the CPU wants one.
+/// Address of the return thunk, if the CPU needs one (`cpu_wants_rethunk()`).
 pub(crate) fn return_thunk(symbols: Symbols) -> Option<u64> {
     // SAFETY: `symbols` proves that the call is bound.
     if symbols.return_thunk == 0 || !unsafe { bindings::rf_cpu_wants_rethunk() } {
@@ -39,7 +39,7 @@ impl Accounting {
         let mut end = code.as_mut_ptr();
         let callee = ptr::with_exposed_provenance_mut(callee.unwrap_or(0) as usize);
         // SAFETY: `_symbols` proves that the call is bound; it writes `MAX_PATCH_LEN` bytes at most,
-        // and looks at the code in front of `callee`, which the kernel calls or will call.
+        // and reads the code in front of `callee`, which the kernel calls or will call.
         let len = unsafe {
             bindings::rf_x86_call_depth_emit_accounting(
                 &mut end,

@@ -62,7 +62,7 @@ pub(crate) struct Place {
 ///
 /// # Invariants
 ///
-/// The pointers are as `arch_bpf_trampoline_size()` takes them, and good for `'a`.
+/// The pointers are as `arch_bpf_trampoline_size()` takes them, and valid for `'a`.
 pub(crate) struct Plan<'a> {
     model: *const bindings::btf_func_model,
     flags: u32,
@@ -78,7 +78,7 @@ impl Plan<'_> {
     ///
     /// # Safety
     ///
-    /// The parameters must be as `arch_bpf_trampoline_size()` takes them, and good for `'a`.
+    /// The parameters must be as `arch_bpf_trampoline_size()` takes them, and valid for `'a`.
     pub(super) unsafe fn of_kernel(
         model: *const bindings::btf_func_model,
         flags: u32,

@@ -2,8 +2,8 @@
 
 //! Redirections: a kernel function's callers reach another function in its place.
 //!
-//! They all do, whoever calls and whatever else traces the function. What is to reach the kernel's
-//! function enters it behind its ftrace site (`CALL_BODY()` in `unexported.h`).
+//! This holds for every caller, whatever else traces the function. The module's own calls enter the
+//! kernel's function behind its ftrace site (`CALL_BODY()` in `unexported.h`).
 //!
 //! C header: `include/linux/ftrace.h`, as live patching uses it
 
@@ -51,12 +51,12 @@ impl Redirect {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the function is patched by someone else, or if `kernel.ftrace_enabled` is 0;
+    /// `EBUSY` if the function has another user that changes the instruction pointer, or if `kernel.ftrace_enabled` is 0;
     /// `EINVAL` if ftrace does not know it, `ENODEV` if ftrace is dead, `ENOMEM`.
     ///
     /// # Safety
     ///
-    /// `to` must be a function of the same type, good for every caller of the original, as long as
+    /// `to` must be a function of the same type, that every caller of the original may call, as long as
     /// the redirection lasts and until no caller is in there any more.
     pub(super) unsafe fn new(
         from: usize,

@@ -147,7 +147,7 @@ impl ExecText {
                 ptr::with_exposed_provenance_mut(target as usize),
             )
         };
-        // A positive value says that the jump was there before.
+        // A positive value: the jump was there before.
         to_result(ret.min(0))
     }
 }

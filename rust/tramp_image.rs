@@ -62,7 +62,7 @@ pub(crate) struct TrampImage {
     text: ExecText,
     #[pin]
     im: Opaque<bindings::bpf_tramp_image>,
-    // Last, for it lets the module go.
+    // Last: without it the module may be unloaded.
     _module: ModuleRef,
 }
 
@@ -84,7 +84,7 @@ impl TrampImage {
     ) -> Result {
         let addr = start.expose_provenance();
         let im_size = size.try_into()?;
-        // SAFETY: By the caller's promise. All fields may be zero. Nobody else knows `im` yet.
+        // SAFETY: By the caller's promise. All fields may be zero. No other reference to `im` exists yet.
         let name = unsafe {
             im.write_bytes(0, 1);
             (*im).image = start;
@@ -148,8 +148,8 @@ impl PinnedDrop for TrampImage {
     fn drop(self: Pin<&mut Self>) {
         let im = self.im.get();
         // SAFETY: The call is bound, as in `init_im()`. By the type invariants, `ksym` is listed,
-        // `pcref` is live and no task is in the text. Readers of the list may look at `ksym` for an
-        // RCU grace period more.
+        // `pcref` is live and no task is in the text. Readers of the list may use `ksym` for one more
+        // RCU grace period.
         unsafe {
             bindings::rf_bpf_image_ksym_del(&raw mut (*im).ksym);
             bindings::synchronize_rcu();

@@ -42,7 +42,7 @@ impl OwnedQueue {
     ///
     /// `work` must be initialised, must not be pending, and must live until its function runs.
     pub(super) unsafe fn enqueue(&self, work: *mut bindings::work_struct) {
-        // SAFETY: The queue is live as long as `self`; `work` is good by the caller's promise.
+        // SAFETY: The queue is live as long as `self`; the caller promises the rest.
         unsafe {
             bindings::queue_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as kernel::ffi::c_int,
@@ -55,7 +55,7 @@ impl OwnedQueue {
 
 impl Drop for OwnedQueue {
     fn drop(&mut self) {
-        // SAFETY: `new()` made the queue, and nobody can queue work on it any more.
+        // SAFETY: `new()` made the queue, and without `self` no more work is queued.
         unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
     }
 }

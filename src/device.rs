@@ -119,7 +119,7 @@ impl Descriptor {
     }
 }
 
-/// Writes an image to user space, if it wants one.
+/// Writes an image to user space, unless `to` is 0.
 fn write_image(to: u64, code: &[u8]) -> Result {
     if to == 0 {
         return Ok(());

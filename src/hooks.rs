@@ -105,7 +105,7 @@ impl Hooks {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if somebody else has redirected an entry point or `kernel.ftrace_enabled` is 0,
+    /// `EBUSY` if another user of ftrace has redirected an entry point or `kernel.ftrace_enabled` is 0,
     /// other errors of ftrace, `ENOMEM`.
     pub(crate) fn set_mode(&self, mode: Mode) -> Result {
         let mut installed = self.installed.lock();

@@ -10,7 +10,7 @@
 //! | room       | what it knows                                                     |
 //! |------------|-------------------------------------------------------------------|
 //! | `describe` | a plan in the builder's terms                                     |
-//! | `built`    | running the builder; its images, which nobody else can make       |
+//! | `built`    | running the builder; the type of its images, made only here       |
 //! | `refusal`  | what each error of the builder means to those who ask for images  |
 //! | `diff`     | an image of each builder, compared                                |
 //! | `probe`    | which quirks the C builder of the running kernel has              |

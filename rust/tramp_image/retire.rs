@@ -13,7 +13,7 @@ use kernel::{
 };
 
 impl TrampImage {
-    /// Lets go of an image that no entry leads to any more. It is freed when no task is in it.
+    /// Frees an image that no entry leads to any more, once no task is in it.
     ///
     /// Tasks may be in four places, and each is waited for, as the kernel does it for its own:
     /// in the first instructions or in a program of an image that does not call the function
@@ -24,7 +24,7 @@ impl TrampImage {
     /// # Safety
     ///
     /// No direct call may lead to the image, now and later.
-    pub(in super::super) unsafe fn retire(image: Arc<Self>) {
+    pub(super) unsafe fn retire(image: Arc<Self>) {
         // SAFETY: Reading a flag that does not change.
         let call_orig = unsafe { (*image.im.get()).call_orig };
         // The reference is taken back by `free()`.
@@ -43,7 +43,7 @@ impl TrampImage {
 
     /// # Safety
     ///
-    /// `rcu` must be that of an image in `retire()`'s care.
+    /// `rcu` must be that of an image that `retire()` was called for.
     unsafe extern "C" fn after_entry(rcu: *mut bindings::callback_head) {
         // SAFETY: By the caller's promise; the head lies in the union of `bpf_tramp_image`.
         unsafe {
@@ -72,7 +72,7 @@ impl TrampImage {
     ///
     /// As for `after_entry()`.
     unsafe extern "C" fn after_exit(rcu: *mut bindings::callback_head) {
-        // SAFETY: By the caller's promise. The head has done its service, so that the union can
+        // SAFETY: By the caller's promise. The head is not used any more, so that the union can
         // hold the work; freeing may sleep, which a callback may not.
         unsafe {
             let im = Self::im_of_rcu(rcu);

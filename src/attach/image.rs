@@ -34,7 +34,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What is told about an image.
+/// What `RUST_FSESSION_IOC_INFO` reports of an image.
 #[derive(Clone, Copy)]
 pub(super) struct Facts {
     pub(super) flags: Flags,

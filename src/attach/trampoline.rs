@@ -111,7 +111,7 @@ impl Trampoline {
         let at = state.position(prog).ok_or(ENOENT)?;
         drop(state.programs.remove(at).map_err(|_| ENOENT)?);
         if let Err(e) = state.update(self, None) {
-            // The program is patched out of the old image, which serves as well.
+            // The program is patched out of the old image, which stays in use.
             pr_warn!("detached without a new image: {e:?}\n");
         }
         Ok(())

@@ -30,7 +30,7 @@ impl HookState {
             _ => return Ok(()),
         };
         let Ok(insns) = inlined(kfunc, call) else {
-            // What C has done is as good.
+            // The instructions of C stay in place.
             self.stats.errors.increment();
             return Ok(());
         };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs the builder. What it builds is of a type that nobody else can make.
+//! Runs the builder. Only this file can make a [`BuiltImage`].
 
 use super::{
     describe::Described,

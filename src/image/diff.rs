@@ -115,7 +115,7 @@ impl Tried<'_> {
         };
         let image = self.diff_image(&c.image)?;
         Ok(match image {
-            // The size says more.
+            // The size is the more precise difference.
             Some(Difference::Errno) => size.or(image),
             _ => image.or(size),
         })

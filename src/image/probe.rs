@@ -29,8 +29,8 @@ use kernel::{
 };
 
 /// Finds out whether C has the quirk [`indirect_args_too_high`](crate::builder::Quirks): has it
-/// build an image with an argument on the stack, and looks which setting of `platform` gives the
-/// same.
+/// build an image with an argument on the stack, and takes the setting for `platform` that gives the
+/// same image.
 ///
 /// # Errors
 ///

@@ -3,8 +3,7 @@
 //! The ioctl ABI of `/dev/rust_fsession`: the mirror of `rust_fsession.h`.
 //!
 //! The kernel module and user space include this one file, so it needs nothing
-//! but `core`. The header says what each request does and which errors it can
-//! give; a test in `selftests/runner` compiles the header and holds the sizes,
+//! but `core`. The header documents each request and its errors; a test in `selftests/runner` compiles the header and holds the sizes,
 //! offsets and numbers here against it.
 
 use core::mem::size_of;
@@ -167,13 +166,13 @@ pub struct Case {
     pub arg_size: [u8; CASE_MAX_ARGS],
     /// Their `BTF_FMODEL_*` flags.
     pub arg_flags: [u8; CASE_MAX_ARGS],
-    /// What the size run says: bytes or a negative errno.
+    /// Size that the Rust builder measures in bytes, or a negative errno.
     pub rust_size: i32,
-    /// What building says.
+    /// Size of the image that it builds in bytes, or a negative errno.
     pub rust_ret: i32,
-    /// What `arch_bpf_trampoline_size()` says.
+    /// Result of `arch_bpf_trampoline_size()`.
     pub c_size: i32,
-    /// What `arch_prepare_bpf_trampoline()` says.
+    /// Result of `arch_prepare_bpf_trampoline()`.
     pub c_ret: i32,
     /// One of the `REFERENCE_*` values; none: C must not be asked.
     pub verdict: u32,

@@ -1,13 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * The ioctl ABI of /dev/rust_fsession.
+ * The ABI of /dev/rust_fsession.
  *
- * An open descriptor is one BPF trampoline. The first program that is added
- * fixes the target: it is the function that the program was loaded for.
- * Closing the descriptor detaches everything.
+ * open()	Takes CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN in place of
+ *		either, else EPERM. The descriptor is one BPF trampoline without
+ *		programs; the first program that is added fixes the target: it is
+ *		the function that the program was loaded for.
  *
- * read() gives the code bytes of the current image from the file offset on,
- * and end of file where nothing is attached.
+ * ioctl()	RUST_FSESSION_IOC_ADD		attaches a program
+ *		RUST_FSESSION_IOC_REMOVE	detaches a program
+ *		RUST_FSESSION_IOC_INFO		describes the trampoline
+ *		RUST_FSESSION_IOC_COMPARE	builds one image with both builders
+ *
+ *		Each says below which errors it gives. All give EFAULT for memory
+ *		that cannot be accessed, and ENOMEM. Any other request is ENOTTY.
+ *
+ * read()	Gives the code bytes of the current image from the file offset on,
+ *		and end of file where nothing is attached. EPERM: see below.
+ *
+ * close()	Detaches everything. The last open descriptor waits until no task
+ *		is in an image any more, for 2 seconds at most or until a signal.
+ *
+ * Addresses and code are for openers who may see those of jited programs: those
+ * with CAP_SYSLOG while kernel.kptr_restrict is 0 or 1, and while it is 0 those
+ * whom kernel.perf_event_paranoid allows it. For others, whoever holds the
+ * descriptor, addresses are 0, and asking for code is EPERM.
  */
 #ifndef _UAPI_RUST_FSESSION_H
 #define _UAPI_RUST_FSESSION_H
@@ -36,10 +53,16 @@
  * EINVAL	not a BPF program, not a tracing program of a kind that has a
  *		trampoline, another target than the first program's, or flags
  *		is not 0
- * EBUSY	the program is attached already, here or elsewhere, or the
- *		function has another direct call or is live-patched
+ * EBUSY	the program is attached already, here or elsewhere, the function
+ *		has another direct call or is live-patched, or
+ *		kernel.ftrace_enabled is 0
  * E2BIG	too many programs, too many cookies, or the image does not fit
+ * ENODEV	ftrace is dead, or the module is being unloaded
+ * ENOENT	the function is gone
+ * EPERM	the limit of the JIT is reached, and the task has no CAP_BPF
  * EOPNOTSUPP	the target or the kernel is beyond what the builder covers
+ *
+ * After an error the trampoline is as it was.
  */
 struct rust_fsession_add {
 	__u32 prog_fd;
@@ -59,8 +82,8 @@ struct rust_fsession_remove {
 
 /* The trampoline as it is. All 0 before the first program is added. */
 struct rust_fsession_info {
-	__u64 target_addr;	/* address of the traced function */
-	__u64 image_addr;	/* address of the current image, 0: none */
+	__u64 target_addr;	/* address of the traced function, 0: not shown */
+	__u64 image_addr;	/* address of the current image, 0: none, or not shown */
 	__u32 image_size;	/* bytes allocated for it, as the C builder counts them */
 	__u32 code_size;	/* bytes of code in it, what read() gives */
 	__u32 flags;		/* BPF_TRAMP_F_* it was built with */
@@ -129,8 +152,8 @@ struct rust_fsession_case {
 	__u8 arg_size[RUST_FSESSION_CASE_MAX_ARGS];
 	__u8 arg_flags[RUST_FSESSION_CASE_MAX_ARGS];
 	/* Out. */
-	__s32 rust_size;	/* what the size run says: bytes or a negative errno */
-	__s32 rust_ret;		/* what building says */
+	__s32 rust_size;	/* bytes that the Rust builder measures, or a negative errno */
+	__s32 rust_ret;		/* the same of the image that it builds */
 	__s32 c_size;		/* arch_bpf_trampoline_size() */
 	__s32 c_ret;		/* arch_prepare_bpf_trampoline() */
 	__u32 verdict;		/* RUST_FSESSION_REFERENCE_*; NONE: C must not be asked */
@@ -139,7 +162,10 @@ struct rust_fsession_case {
 };
 
 /*
+ * EBADF	arena_prog_fd is not an open descriptor
  * EINVAL	what no caller in the kernel would ask for
+ * ENOMEM	also where the C builder had no memory: nothing was compared
+ * EPERM	an image is wanted, and the opener may not see addresses
  * EOPNOTSUPP	this kernel or its configuration does not have it
  */
 #define RUST_FSESSION_IOC_COMPARE	_IOWR(0xbf, 4, struct rust_fsession_case)
