@@ -48,6 +48,8 @@ mod programs;
 mod quirks;
 mod request;
 pub(crate) mod sink;
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+pub(crate) mod tests;
 
 pub use error::Error;
 pub use flags::Flags;

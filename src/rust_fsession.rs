@@ -34,9 +34,6 @@ mod hooks;
 mod image;
 #[path = "../rust/mod.rs"]
 mod kapi;
-#[cfg(CONFIG_KUNIT = "y")]
-#[path = "../selftests/builder/src/kunit/mod.rs"]
-mod kunit;
 mod platform;
 pub mod session;
 

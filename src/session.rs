@@ -26,6 +26,9 @@
     clippy::unwrap_used
 )]
 
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+pub(crate) mod tests;
+
 /// The function metadata word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FuncMeta {

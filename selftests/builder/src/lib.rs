@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rooms of the module that need no kernel, built for the host to be tested there.
+//! The trampoline image builder and the session room of the module, as a library for the host.
 
 #[path = "../../../src"]
 mod rooms {
@@ -11,7 +11,5 @@ mod rooms {
 pub use rooms::builder::*;
 pub use rooms::{builder, session};
 
-#[cfg(test)]
-mod kunit;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the pure rooms that take a disassembler or arbitrary input. The others are in
-//! [`kunit`](crate::kunit).
+//! Tests that need a disassembler or arbitrary input. The unit tests are in
+//! [`builder::tests`](crate::builder::tests) and [`session::tests`](crate::session::tests).
 
 mod disasm;
 mod encoder;

@@ -6,9 +6,9 @@ use crate::builder::{
     build, measure, Error, Flags, Machine, Marks, Program, Programs, Request, Skip, Target,
     MAX_LINKS,
 };
-use crate::kunit::fixture;
+use crate::builder::tests::fixture;
 
-pub(crate) use crate::kunit::fixture::{program, IP};
+pub(crate) use crate::builder::tests::fixture::{program, IP};
 
 /// A request and all that it refers to.
 #[derive(Clone, Debug)]

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Listings and images against a disassembler. (That their bytes are the same is for
-//! [`kunit::golden`](crate::kunit::golden).)
+//! Listings and images against a disassembler. Their bytes are compared in
+//! [`builder::tests::golden`](crate::builder::tests::golden).
 
 use super::disasm::{decode, text, Symbols};
 use crate::builder::Skip;
-use crate::kunit::fixture::{Case, IP, SYMBOLS};
-use crate::kunit::golden;
-use crate::kunit::listing::{Line, Marked, ROOM};
+use crate::builder::tests::fixture::{Case, IP, SYMBOLS};
+use crate::builder::tests::golden;
+use crate::builder::tests::listing::{Line, Marked, ROOM};
 
 /// Names for addresses and labels, and the texts of a listing.
 fn read(listing: &str) -> (Symbols, Vec<String>) {

@@ -2,7 +2,7 @@
 
 //! The metadata word and its inlined readers, with arbitrary words and addresses.
 
-use crate::kunit::session::{inlined, with_word};
+use crate::session::tests::{inlined, with_word};
 use crate::session::{FuncMeta, SessionKfunc};
 use proptest::prelude::*;
 

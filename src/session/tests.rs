@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The metadata word and what programs make of it.
+//! Unit tests of the metadata word and of the inlined kfuncs that read it.
+//!
+//! They run on the host and as KUnit tests; see [`crate::builder::tests`].
 
-use super::bpf::{Bpf, Bytes};
-use crate::builder::Error;
-use crate::session::{FuncMeta, SessionKfunc};
+#![expect(clippy::indexing_slicing, reason = "a panic fails the test")]
+
+pub(crate) mod bpf;
+
+use super::{FuncMeta, SessionKfunc};
+use bpf::{Bpf, Bytes, Unsupported};
+
+/// Result of a test.
+type Outcome = Result<(), Unsupported>;
 
 /// What the verifier of the kernel emits.
 ///
@@ -77,7 +85,7 @@ pub(crate) fn with_word(
     ctx: u64,
     word: u64,
     insns: impl IntoIterator<Item = Bytes>,
-) -> Result<u64, Error> {
+) -> Result<u64, Unsupported> {
     let mut regs = [0xdead_beef; 11];
     regs[1] = ctx;
     let memory = &mut [(ctx.wrapping_sub(8), word)];
@@ -97,8 +105,7 @@ fn all_words() -> impl Iterator<Item = (u8, u8, bool, FuncMeta)> {
 }
 
 #[cfg_attr(CONFIG_KUNIT, kernel::macros::kunit_tests(rust_fsession_session))]
-mod tests {
-    use super::super::Outcome;
+mod word {
     use super::*;
 
     const CTX: u64 = 0xffff_c900_0001_7f80;
@@ -193,7 +200,7 @@ mod tests {
             [0x77, 0x00, 0, 0, 64, 0, 0, 0],
         ];
         for insn in bad {
-            assert_eq!(with_word(CTX, 7, [insn]), Err(Error::Invalid));
+            assert_eq!(with_word(CTX, 7, [insn]), Err(Unsupported));
         }
     }
 }

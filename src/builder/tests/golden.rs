@@ -15,7 +15,7 @@ pub(crate) struct Golden {
 pub(crate) fn nothing() -> Result<Golden, Error> {
     Ok(Golden {
         case: Case::new(&[], Flags::RESTORE_REGS)?,
-        listing: include_str!("../../golden/nothing.lst"),
+        listing: include_str!("golden/nothing.lst"),
     })
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn fentry() -> Result<Golden, Error> {
     const PROGRAMS: &[Program] = &[program(0)];
     Ok(Golden {
         case: Case::new(&[8, 8], Flags::RESTORE_REGS)?.at_entry(PROGRAMS),
-        listing: include_str!("../../golden/fentry.lst"),
+        listing: include_str!("golden/fentry.lst"),
     })
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn session_with_cookies() -> Result<Golden, Error> {
     let flags = Flags::CALL_ORIG | Flags::IP_ARG;
     Ok(Golden {
         case: Case::new(&[8, 4, 8], flags)?.with_sessions(SESSIONS),
-        listing: include_str!("../../golden/session.lst"),
+        listing: include_str!("golden/session.lst"),
     })
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn fmod_ret() -> Result<Golden, Error> {
     let mut case = Case::new(&[], flags)?;
     case.programs.fmod_ret = PROGRAMS;
     case.machine.return_thunk = Some(RETURN_THUNK);
-    let listing = include_str!("../../golden/fmod_ret.lst");
+    let listing = include_str!("golden/fmod_ret.lst");
     Ok(Golden { case, listing })
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn struct_ops() -> Result<Golden, Error> {
         bhi: None,
     };
     case.arena_base = Some(0xffff_c900_dead_0000);
-    let listing = include_str!("../../golden/struct_ops.lst");
+    let listing = include_str!("golden/struct_ops.lst");
     Ok(Golden { case, listing })
 }
 
@@ -67,14 +67,14 @@ pub(crate) fn stack_args() -> Result<Golden, Error> {
     let flags = Flags::CALL_ORIG | Flags::SKIP_FRAME;
     Ok(Golden {
         case: Case::new(&[8, 8, 8, 8, 8, 16, 4], flags)?,
-        listing: include_str!("../../golden/stack_args.lst"),
+        listing: include_str!("golden/stack_args.lst"),
     })
 }
 
 pub(crate) fn half_word() -> Result<Golden, Error> {
     Ok(Golden {
         case: Case::new(&[8, 8, 8, 8, 8, 8, 4], Flags::CALL_ORIG)?,
-        listing: include_str!("../../golden/half_word.lst"),
+        listing: include_str!("golden/half_word.lst"),
     })
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn tail_call() -> Result<Golden, Error> {
     let flags = Flags::CALL_ORIG | Flags::SKIP_FRAME | Flags::TAIL_CALL_CTX;
     Ok(Golden {
         case: Case::new(&[8], flags)?,
-        listing: include_str!("../../golden/tail_call.lst"),
+        listing: include_str!("golden/tail_call.lst"),
     })
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn call_depth_tracking() -> Result<Golden, Error> {
     let flags = Flags::RESTORE_REGS | Flags::TAIL_CALL_CTX;
     let mut case = Case::new(&[8], flags)?.at_entry(PROGRAMS);
     case.machine.call_depth = Some(CALL_COUNTS);
-    let listing = include_str!("../../golden/call_depth.lst");
+    let listing = include_str!("golden/call_depth.lst");
     Ok(Golden { case, listing })
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A BPF machine for what the verifier puts in place of a call: straight code of a few
-//! instructions, which reads and writes words near `ctx`.
+//! An interpreter for the BPF instructions that replace a kfunc call: a few instructions without
+//! branches that read and write words near `ctx`.
 //!
 //! Semantics: `Documentation/bpf/standardization/instruction-set.rst`
 
-use crate::builder::Error;
+/// The interpreter does not support an instruction or an operand of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsupported;
 
 /// An instruction in its 8 bytes.
 pub(crate) type Bytes = [u8; 8];
@@ -17,17 +19,20 @@ pub(crate) struct Bpf<'m> {
 }
 
 impl Bpf<'_> {
-    /// Runs `insns` to their end and gives R0.
+    /// Runs all of `insns` and returns R0.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`]: an instruction is none of those that this machine knows, has something
-    /// in a field that it does not use, or touches memory that is not there.
-    pub(crate) fn run(&mut self, insns: impl IntoIterator<Item = Bytes>) -> Result<u64, Error> {
+    /// [`Unsupported`]: an instruction is unknown, has a value in a field that it does not use, or
+    /// accesses memory that does not exist.
+    pub(crate) fn run(
+        &mut self,
+        insns: impl IntoIterator<Item = Bytes>,
+    ) -> Result<u64, Unsupported> {
         for insn in insns {
-            self.step(insn).ok_or(Error::Invalid)?;
+            self.step(insn).ok_or(Unsupported)?;
         }
-        self.regs.first().copied().ok_or(Error::Invalid)
+        self.regs.first().copied().ok_or(Unsupported)
     }
 
     fn step(&mut self, [code, regs, off0, off1, i0, i1, i2, i3]: Bytes) -> Option<()> {
