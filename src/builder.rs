@@ -73,8 +73,8 @@ pub const SAFETY: u16 = 64;
 /// (`X86_PATCH_SIZE`).
 pub const PATCH_SIZE: u16 = 5;
 
-/// Bytes of an `endbr64` (`ENDBR_INSN_SIZE`).
-const ENDBR_SIZE: u16 = 4;
+/// Bytes of an `endbr64` (`ENDBR_INSN_SIZE` with `CONFIG_X86_KERNEL_IBT`).
+pub(crate) const ENDBR_INSN_SIZE: u16 = 4;
 
 /// Builds the image for `req` into `buf`, to be run at the address `ip`.
 ///

@@ -104,22 +104,50 @@ impl SessionKfunc {
 /// `r0 = ctx[-1] >> IS_RETURN_SHIFT & 1`
 const IS_RETURN: &[Insn] = &[
     Insn::load(R0, R1, -8),
-    Insn::alu_imm(Alu::Rsh, R0, 63),
+    Insn::rsh(R0, FuncMeta::IS_RETURN_SHIFT),
     Insn::alu_imm(Alu::And, R0, 1),
 ];
 
 /// `r0 = &ctx[-(ctx[-1] >> COOKIE_INDEX_SHIFT & 0xff)]`, as `-(index * 8 - ctx)`
 const COOKIE: &[Insn] = &[
     Insn::load(R0, R1, -8),
-    Insn::alu_imm(Alu::Rsh, R0, 8),
+    Insn::rsh(R0, FuncMeta::COOKIE_INDEX_SHIFT),
     Insn::alu_imm(Alu::And, R0, 0xff),
     Insn::alu_imm(Alu::Lsh, R0, 3),
     Insn::alu_reg(Alu::Sub, R0, R1),
     Insn::alu_imm(Alu::Neg, R0, 0),
 ];
 
-const R0: u8 = 0;
-const R1: u8 = 1;
+const R0: u8 = bpf::BPF_REG_0;
+const R1: u8 = bpf::BPF_REG_1;
+
+/// The parts of an instruction's code, under the kernel's names.
+///
+/// C headers: [`include/uapi/linux/bpf.h`](srctree/include/uapi/linux/bpf.h),
+/// [`include/uapi/linux/bpf_common.h`](srctree/include/uapi/linux/bpf_common.h)
+pub(crate) mod bpf {
+    pub(crate) const BPF_REG_0: u8 = 0;
+    pub(crate) const BPF_REG_1: u8 = 1;
+
+    // Classes.
+    pub(crate) const BPF_LDX: u8 = 0x01;
+    pub(crate) const BPF_ALU64: u8 = 0x07;
+
+    // Size and mode of a load.
+    pub(crate) const BPF_DW: u8 = 0x18;
+    pub(crate) const BPF_MEM: u8 = 0x60;
+
+    // Source of the second operand: immediate or register.
+    pub(crate) const BPF_K: u8 = 0x00;
+    pub(crate) const BPF_X: u8 = 0x08;
+
+    // Operations.
+    pub(crate) const BPF_SUB: u8 = 0x10;
+    pub(crate) const BPF_AND: u8 = 0x50;
+    pub(crate) const BPF_LSH: u8 = 0x60;
+    pub(crate) const BPF_RSH: u8 = 0x70;
+    pub(crate) const BPF_NEG: u8 = 0x80;
+}
 
 /// Operations of 64-bit arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,11 +163,11 @@ impl Alu {
     /// `BPF_OP` of the instruction's code.
     const fn bits(self) -> u8 {
         match self {
-            Self::Sub => 0x10,
-            Self::And => 0x50,
-            Self::Lsh => 0x60,
-            Self::Rsh => 0x70,
-            Self::Neg => 0x80,
+            Self::Sub => bpf::BPF_SUB,
+            Self::And => bpf::BPF_AND,
+            Self::Lsh => bpf::BPF_LSH,
+            Self::Rsh => bpf::BPF_RSH,
+            Self::Neg => bpf::BPF_NEG,
         }
     }
 }
@@ -157,17 +185,10 @@ pub struct Insn {
 }
 
 impl Insn {
-    /// `BPF_LDX | BPF_MEM | BPF_DW`
-    const LOAD: u8 = 0x79;
-    /// `BPF_ALU64 | BPF_K`
-    const ALU_IMM: u8 = 0x07;
-    /// `BPF_ALU64 | BPF_X`
-    const ALU_REG: u8 = 0x0f;
-
     /// `dst = *(u64 *)(src + off)`
     const fn load(dst: u8, src: u8, off: i16) -> Self {
         Self {
-            code: Self::LOAD,
+            code: bpf::BPF_LDX | bpf::BPF_MEM | bpf::BPF_DW,
             dst,
             src,
             off,
@@ -178,7 +199,7 @@ impl Insn {
     /// `dst = dst alu imm`
     const fn alu_imm(alu: Alu, dst: u8, imm: i32) -> Self {
         Self {
-            code: Self::ALU_IMM | alu.bits(),
+            code: bpf::BPF_ALU64 | bpf::BPF_K | alu.bits(),
             dst,
             src: 0,
             off: 0,
@@ -186,10 +207,15 @@ impl Insn {
         }
     }
 
+    /// `dst = dst >> bits`
+    const fn rsh(dst: u8, bits: u32) -> Self {
+        Self::alu_imm(Alu::Rsh, dst, i32::from_ne_bytes(bits.to_ne_bytes()))
+    }
+
     /// `dst = dst alu src`
     const fn alu_reg(alu: Alu, dst: u8, src: u8) -> Self {
         Self {
-            code: Self::ALU_REG | alu.bits(),
+            code: bpf::BPF_ALU64 | bpf::BPF_X | alu.bits(),
             dst,
             src,
             off: 0,

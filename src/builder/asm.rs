@@ -248,8 +248,8 @@ impl Asm<'_> {
     /// What accounts for a call on a machine with call-depth tracking; nothing on others.
     pub(crate) fn account_call(&mut self) -> Result {
         if let Some(CallDepth { depth, calls }) = self.call_depth {
-            // sar qword gs:[depth], 5
-            self.gs_rip([0xc1, 0x3d], depth, &[5])?;
+            // sar qword gs:[depth], RET_DEPTH_SHIFT
+            self.gs_rip([0xc1, 0x3d], depth, &[RET_DEPTH_SHIFT])?;
             if let Some(calls) = calls {
                 // inc qword gs:[calls]
                 self.gs_rip([0xff, 0x05], calls, &[])?;
@@ -352,11 +352,16 @@ const EXT2: Gpr = Gpr(2);
 const EXT5: Gpr = Gpr(5);
 const EXT7: Gpr = Gpr(7);
 
-/// The longest nop of one instruction (`ASM_NOP_MAX` bytes).
+/// Bits that a call shifts out of the call-depth counter (`RET_DEPTH_SHIFT`).
+pub(crate) const RET_DEPTH_SHIFT: u8 = 5;
+
+/// Bytes of the longest nop of one instruction (`ASM_NOP_MAX`).
+pub(crate) const ASM_NOP_MAX: usize = LONGEST_NOP.len();
+
 const LONGEST_NOP: &[u8] = &[0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
 
-/// A nop for each length (`x86_nops`).
-const NOPS: [&[u8]; 11] = [
+/// A nop for each smaller length (`x86_nops`).
+const NOPS: [&[u8]; ASM_NOP_MAX] = [
     &[],
     &[0x90],
     &[0x66, 0x90],

@@ -10,7 +10,7 @@ use super::error::Result;
 use super::frame::{Frame, RETURN_ADDRESS, RETURN_VALUE};
 use super::request::Skips;
 use super::sink::Sink;
-use super::{Callee, Flags, Marks, Preamble, Request, ENDBR_SIZE, PATCH_SIZE};
+use super::{Callee, Flags, Marks, Preamble, Request, ENDBR_INSN_SIZE, PATCH_SIZE};
 use crate::session::FuncMeta;
 
 /// An image in the making.
@@ -190,7 +190,11 @@ impl<'a> Generator<'a> {
 
     /// The function behind the instruction that enters the image.
     fn body(&self) -> Callee {
-        let endbr = if self.req.target.endbr { ENDBR_SIZE } else { 0 };
+        let endbr = if self.req.target.endbr {
+            ENDBR_INSN_SIZE
+        } else {
+            0
+        };
         let entry = u64::from(endbr.saturating_add(PATCH_SIZE));
         Callee {
             addr: self.req.target.addr.wrapping_add(entry),

@@ -11,11 +11,6 @@ pub const MAX_ARGS: usize = 12;
 /// Most bytes of one argument: a structure of two words.
 const MAX_ARG_SIZE: u8 = 16;
 
-/// `BTF_FMODEL_ARENA_ARG`: the argument points into an arena.
-const ARENA: u8 = 1 << 2;
-/// `BTF_FMODEL_NULLABLE_ARG`: the argument may be `NULL`.
-const NULLABLE: u8 = 1 << 3;
-
 /// The registers that carry arguments, in their order.
 const ARG_REGS: [Gpr; 6] = [RDI, RSI, RDX, RCX, R8, R9];
 
@@ -53,6 +48,11 @@ pub struct FuncModel {
 }
 
 impl FuncModel {
+    /// Flag of an argument that points into an arena (`BTF_FMODEL_ARENA_ARG`).
+    pub const ARENA_ARG: u8 = 1 << 2;
+    /// Flag of an argument that may be `NULL` (`BTF_FMODEL_NULLABLE_ARG`).
+    pub const NULLABLE_ARG: u8 = 1 << 3;
+
     /// Takes the sizes of the arguments in bytes (`arg_size`, 0 to 16 each) and their flags
     /// (`arg_flags`, `BTF_FMODEL_*`), one of each for every argument.
     ///
@@ -106,8 +106,8 @@ impl FuncModel {
         let free = self.words.iter_mut().find(|word| word.is_none());
         *free.ok_or(Error::TooManyRegs)? = Some(Word {
             place,
-            arena: flags & ARENA != 0,
-            nullable: flags & NULLABLE != 0,
+            arena: flags & Self::ARENA_ARG != 0,
+            nullable: flags & Self::NULLABLE_ARG != 0,
         });
         Ok(())
     }
