@@ -5,11 +5,11 @@
 //!
 //! The fuzz target and a deterministic test (`oracle/tests/fuzz_body.rs`) share this file.
 
-use arbitrary::{Arbitrary, Result, Unstructured};
 use ::builder::{
     build, measure, CallDepth, Callee, Error, Flags, FuncModel, Machine, Marks, Preamble, Program,
     Programs, Quirks, Request, Skip, Target, IMAGE_MAX, MAX_ARGS, MAX_LINKS,
 };
+use arbitrary::{Arbitrary, Result, Unstructured};
 
 /// What lies behind a buffer.
 const CANARY: u8 = 0xa5;

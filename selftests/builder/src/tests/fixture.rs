@@ -2,11 +2,11 @@
 
 //! Requests that own what they refer to, to be made up and changed at will.
 
+use crate::builder::tests::fixture;
 use crate::builder::{
     build, measure, Error, Flags, Machine, Marks, Program, Programs, Request, Skip, Target,
     MAX_LINKS,
 };
-use crate::builder::tests::fixture;
 
 pub(crate) use crate::builder::tests::fixture::{program, IP};
 

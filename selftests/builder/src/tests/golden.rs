@@ -4,10 +4,10 @@
 //! [`builder::tests::golden`](crate::builder::tests::golden).
 
 use super::disasm::{decode, text, Symbols};
-use crate::builder::Skip;
 use crate::builder::tests::fixture::{Case, IP, SYMBOLS};
 use crate::builder::tests::golden;
 use crate::builder::tests::listing::{Line, Marked, ROOM};
+use crate::builder::Skip;
 
 /// Names for addresses and labels, and the texts of a listing.
 fn read(listing: &str) -> (Symbols, Vec<String>) {
