@@ -278,7 +278,7 @@ fn furnish(memory: &mut Memory, at: &Addresses) {
     memory.write(
         at,
         at.pointer(),
-        &(mocks::oracle_record as usize).to_le_bytes(),
+        &(mocks::oracle_record as *const () as usize).to_le_bytes(),
     );
     for id in 0..stub::END {
         let code = stand_in(id, at.stub(id), at.pointer());

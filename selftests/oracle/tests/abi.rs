@@ -67,16 +67,19 @@ fn a_compiler_agrees() {
     let functions: [(Words, &[u8]); 4] = unsafe {
         [
             (
-                transmute::<usize, Words>(many as usize),
+                transmute::<*const (), Words>(many as *const ()),
                 &[8, 8, 8, 8, 8, 8, 8, 4],
             ),
             (
-                transmute::<usize, Words>(behind as usize),
+                transmute::<*const (), Words>(behind as *const ()),
                 &[8, 8, 8, 8, 8, 16, 8],
             ),
-            (transmute::<usize, Words>(pairs as usize), &[16, 16, 16, 16]),
             (
-                transmute::<usize, Words>(mixed as usize),
+                transmute::<*const (), Words>(pairs as *const ()),
+                &[16, 16, 16, 16],
+            ),
+            (
+                transmute::<*const (), Words>(mixed as *const ()),
                 &[16, 1, 12, 16, 2, 12],
             ),
         ]
