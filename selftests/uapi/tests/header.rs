@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Rust mirror of the ioctl ABI is held against the C header: the compiler
-//! gets the mirror's sizes, offsets and numbers as assertions about the header.
+//! Compares the Rust mirror of the ioctl ABI with the C header: a C compiler
+//! checks the mirror's sizes, offsets and numbers as assertions on the header.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,10 +9,10 @@ use std::mem::{offset_of, size_of};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use runner::device::abi;
+use uapi::abi;
 
-/// Assertions about a structure and all of its fields. That no field is
-/// forgotten follows from the sizes, as there is no padding.
+/// Asserts the layout of a structure and of all its fields. As there is no
+/// padding, the sizes show that no field is missing.
 macro_rules! layout {
     ($out:expr, $rust:ident is $c:literal { $($field:ident),+ $(,)? }) => {{
         assert_that($out, concat!("sizeof(struct ", $c, ")"), size_of::<abi::$rust>());
@@ -100,7 +100,7 @@ fn mirror_fits_the_header() {
     compile(&c);
 }
 
-/// A mirror that is wrong must not pass: the compiler has to be asked at all.
+/// A wrong mirror fails, so the compiler did check the assertions.
 #[test]
 #[should_panic(expected = "the header and its mirror differ")]
 fn difference_is_seen() {
