@@ -86,7 +86,7 @@ install_module() {
 }
 
 clean() {
-	rm -rf "$top/build" "$top/rust-project.json"
+	rm -rf "$top/build" "$top/selftests/target" "$top/rust-project.json"
 	# What a build without the Makefile left beside the sources.
 	[[ -z ${KDIR:-} ]] || make -C "$KDIR" M="$top" clean
 }
@@ -169,8 +169,7 @@ shell)
 	boot "$accelerator" 0 shell -serial mon:stdio || true
 	;;
 fmt)
-	lock
-	need_buildroot
+	choose_rust rustfmt
 	# shellcheck disable=SC2119
 	format
 	;;
