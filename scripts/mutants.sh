@@ -58,6 +58,6 @@ plant() { # FILE CHANGE
 noticed_by() {
 	local by
 	by=$(sed -nE 's/^not ok [0-9]+ ([^ ]*).*/\1/p' "$vm/output" | head -n 1)
-	[[ -n $by ]] || ! grep -qP "$splats" "$vm/console" || by="the end of the kernel"
+	[[ -n $by ]] || ! splats "$vm/console" >/dev/null || by="the end of the kernel"
 	printf '%s' "$by"
 }

@@ -7,54 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// What a line holds when the kernel found something wrong with itself.
-const SPLATS: &[&str] = &[
-    "WARNING:",
-    "BUG:",
-    "BUG ",
-    "kernel BUG at",
-    "Oops",
-    "Call Trace:",
-    "Kernel panic",
-    "KASAN",
-    "KFENCE",
-    "KCSAN",
-    "UBSAN",
-    "general protection fault",
-    "double fault",
-    "stack segment",
-    "invalid opcode",
-    "int3:",
-    "Missing ENDBR",
-    "unable to handle",
-    "rcu: INFO:",
-    "INFO: rcu_",
-    "INFO: task ",
-    "detected stall",
-    "self-detected stall",
-    "soft lockup",
-    "hard LOCKUP",
-    "possible circular locking",
-    "possible recursive locking",
-    "inconsistent lock state",
-    "suspicious RCU usage",
-    "suspicious rcu_dereference",
-    "held lock freed",
-    "bad unlock balance",
-    "sleeping function called from invalid context",
-    "scheduling while atomic",
-    "refcount_t:",
-    "percpu ref",
-    "list_add corruption",
-    "list_del corruption",
-    "unreferenced object",
-    "ftrace bug",
-    "ftrace failed to modify",
-];
-
-/// Taint bits that only a kernel in trouble sets: died (7), bad page (5),
-/// warned (9), soft lockup (14).
-const BAD_TAINT: u64 = (1 << 5) | (1 << 7) | (1 << 9) | (1 << 14);
+/// What is a splat, also for the scripts: the file says how to read it.
+const LIST: &str = include_str!("../../splats");
 
 pub struct Klog {
     kmsg: File,
@@ -92,7 +46,7 @@ impl Klog {
             }
         }
         let taint = tainted()?;
-        let new_taint = taint & !self.taint & BAD_TAINT;
+        let new_taint = taint & !self.taint & bad_taint();
         self.taint = taint;
         Ok(News {
             splat: new_taint != 0 || lines.iter().any(|line| is_splat(line)),
@@ -121,12 +75,26 @@ fn text(record: &str) -> Option<String> {
     message.lines().next().map(str::to_owned)
 }
 
+/// What the list has of one kind: `splat`, `harmless` or `taint`.
+fn listed(kind: &str) -> impl Iterator<Item = &'static str> + '_ {
+    LIST.lines()
+        .filter_map(move |line| line.strip_prefix(kind)?.strip_prefix(' '))
+}
+
 fn is_splat(line: &str) -> bool {
-    SPLATS.iter().any(|splat| {
-        // DEBUG: is not BUG:.
+    let holds = |splat| {
+        // DEBUG: is not BUG.
         line.match_indices(splat)
-            .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric()))
-    })
+            .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    listed("splat").any(holds) && !listed("harmless").any(|text| line.contains(text))
+}
+
+/// The taint bits that only a kernel in trouble sets.
+fn bad_taint() -> u64 {
+    listed("taint")
+        .map(|bit| 1 << bit.parse::<u32>().expect("a taint is a bit's number"))
+        .sum()
 }
 
 #[cfg(test)]
@@ -151,6 +119,11 @@ mod tests {
             "INFO: rcu_tasks detected stalls on tasks:",
             "INFO: task runner:71 blocked for more than 120 seconds.",
             "WARNING: possible circular locking dependency detected",
+            "[    2.512345] kernel BUG at mm/slub.c:634!",
+            "[    2.512345] Call Trace:",
+            "traps: PANIC: double fault, error_code: 0x0",
+            "watchdog: BUG: soft lockup - CPU#0 stuck for 143s! [runner:71]",
+            "refcount_t: underflow; use-after-free.",
         ] {
             assert!(is_splat(line), "{line}");
         }
@@ -162,9 +135,26 @@ mod tests {
             "rust_fsession: loading out-of-tree module taints kernel.",
             "rust_fsession: do_nanosleep: 338 bytes, identical",
             "DEBUG: nothing to see",
+            "kfence: initialized - using 2097152 bytes for 255 objects",
+            "Speculative Return Stack Overflow: WARNING: See \
+             https://kernel.org/doc/html/latest/admin-guide/hw-vuln/srso.html for mitigation options.",
             "process 'runner' launched '/proc/self/exe' with NULL argv",
         ] {
             assert!(!is_splat(line), "{line}");
         }
+    }
+
+    /// A line of another kind would not be noticed by anybody.
+    #[test]
+    fn the_list_is_understood() {
+        for line in LIST.lines() {
+            let kind = line.split_once(' ').map_or(line, |(kind, _)| kind);
+            assert!(
+                ["", "#", "splat", "harmless", "taint"].contains(&kind),
+                "{line}"
+            );
+            assert_eq!(line.trim_end(), line, "a blank at the end is not seen");
+        }
+        assert_eq!(bad_taint(), 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14);
     }
 }
