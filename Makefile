@@ -49,7 +49,7 @@ help:
 #|   MO=dir           where the module is built (build/<kernel release>)
 #|
 #| The virtual machine
-#|   T="name..."      only these selftests
+#|   T="name..."      only these selftests, or only these mutants
 #|   ACCEL=tcg        kvm or tcg (default: kvm if it works)
 #|   CPU=model SMP=2 MEM=1024 CMDLINE="kernel options" TIMEOUT=seconds
 #|

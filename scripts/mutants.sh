@@ -1,35 +1,55 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Do the selftests notice? The builder is broken in one way after the other, and
-# each broken module goes through them: in takeover, where nothing is compared
-# with the C builder, then with the comparison if that has noticed nothing.
+# Do the selftests notice? Each patch in selftests/mutants breaks the builder in
+# one way, which its first line tells, and the broken module goes through them: in
+# takeover, where nothing is compared with the C builder, then with the comparison
+# if that has noticed nothing.
+#
+# Reads `top`, and from need_vm() `vm`, `suite` and `release`; counts in `passed`
+# and `failed`.
 
 mutants() { # SERIES
-	local what file change how alone=0
+	local patches=("$top"/selftests/mutants/*.patch) patch name how alone=0 begin limit
+	[[ -z ${T:-} ]] || patches=()
+	for name in ${T:-}; do
+		patches+=("$top/selftests/mutants/$name.patch")
+		[[ -f ${patches[-1]} ]] || die "there is no ${patches[-1]#"$top/"}"
+	done
 	need_vm "$1"
 	choose_accelerator
-	while IFS='|' read -r what file change; do
-		[[ -z ${T:-} || " $T " == *" ${what// /-} "* ]] || continue
-		if (step MUTANT "$what" 60 mutant "$file" "$change"); then
+	# A test that fails of itself would notice everything.
+	begin=$SECONDS
+	step CONTROL "the selftests, with nothing broken" 345 control
+	# For one way at a time; the control went both.
+	limit=${TIMEOUT:-$(((SECONDS - begin) * 2))}
+	for patch in "${patches[@]}"; do
+		name=$(basename "$patch" .patch)
+		if (TIMEOUT=$limit step MUTANT "$name" 60 mutant "$patch"); then
 			passed=$((passed + 1))
 		else
 			failed=$((failed + 1))
 		fi
-		how=$(tail -n 1 "$(log_of MUTANT "$what")")
+		how=$(tail -n 1 "$(log_of MUTANT "$name")")
 		[[ $how != "noticed in takeover "* ]] || alone=$((alone + 1))
 		printf '          %s\n' "$how"
-	done < <(sed -E '/^(#|$)/d; s/ *\| */|/g' "$top/selftests/mutants")
+	done
 	say "$alone of $((passed + failed)) noticed by what programs see," \
 		"$((passed - alone)) by the comparison only"
 }
 
+# Everything once, in the ways and the order in which the mutants go through it.
+control() {
+	run_vm test --via takeover,device --fail-fast --timeout 60
+}
+
 # Succeeds when it is noticed; the last line of output says how.
-mutant() { # FILE CHANGE
+mutant() { # PATCH
 	local via by
-	plant "$@" || { echo "cannot be built, see above"; return 1; }
+	head -n 1 "$1"
+	plant "$1" || return 1
 	for via in takeover device; do
-		if ! TIMEOUT=${TIMEOUT:-600} run_vm test --via "$via" --fail-fast --timeout 60; then
+		if ! run_vm test --via "$via" --fail-fast --timeout 60; then
 			by=$(noticed_by)
 			[[ -n $by ]] || { echo "no answer from the guest, and no complaint"; return 1; }
 			echo "noticed in $via by $by"
@@ -41,17 +61,35 @@ mutant() { # FILE CHANGE
 }
 
 # Builds it into the initramfs.
-plant() { # FILE CHANGE
+plant() { # PATCH
 	local copy=$vm/mutant
-	rm -rf "$copy" &&
-		mkdir -p "$copy/build" "$copy/selftests/builder" &&
-		cp -a "$top"/{Kbuild,src,rust} "$copy" &&
-		cp -a "$top/selftests/builder/src" "$copy/selftests/builder" &&
-		sed -i "$2" "$copy/src/$1" &&
-		! diff -u "$top/src/$1" "$copy/src/$1" &&
-		kbuild M="$copy" MO="$copy/build" modules &&
-		cp "$copy/build/rust_fsession.ko" "$suite/modules" &&
-		pack_initramfs
+	break_copy "$1" "$copy" || return
+	mkdir -p "$copy/build" "$copy/selftests/builder" &&
+		cp -a "$top"/{Kbuild,rust} "$copy" &&
+		cp -a "$top/selftests/builder/src" "$copy/selftests/builder" || return
+	if ! kbuild M="$copy" MO="$copy/build" modules; then
+		echo "cannot be built, see above"
+		return 1
+	fi
+	cp "$copy/build/rust_fsession.ko" "$suite/modules" && pack_initramfs
+}
+
+# Makes COPY, which holds the sources of src/ as PATCH changes them.
+break_copy() { # PATCH COPY
+	local name=${1#"$top/"}
+	rm -rf "$2" && mkdir -p "$2" && cp -a "$top/src" "$2" || return
+	in_root env -C "$2" busybox patch -p1 -i "$1" || { echo "$name no longer fits"; return 1; }
+	! diff -ru "$top/src" "$2/src" || { echo "$name changes nothing"; return 1; }
+}
+
+# For lint: says which of them the sources have grown away from.
+mutants_fit() {
+	local copy patch status=0
+	copy=$(temporary mutant)
+	for patch in "$top"/selftests/mutants/*.patch; do
+		break_copy "$patch" "$copy" &>"$copy.said" || { tail -n 1 "$copy.said"; status=1; }
+	done
+	return $status
 }
 
 # What the last run failed of: nothing, if it only took too long.

@@ -21,6 +21,7 @@ lint() { # SERIES
 	gate "test targets, W=1" spotless W=1 M="$top/selftests/targets"
 	gate "programs, clippy" in_root env -C selftests cargo clippy --locked --workspace \
 		--all-targets -- -D warnings
+	gate "mutants, all of them fit" mutants_fit
 	unlock
 }
 
