@@ -3,8 +3,8 @@
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
 targets := modules modules_install run test vmtest vng kselftest kunit compare \
-	matrix hosttest fuzz mutants lint fmt shell rust-analyzer update clean \
-	distclean
+	matrix hosttest fuzz mutants hostmutants lint fmt shell rust-analyzer \
+	update clean distclean
 
 .PHONY: help $(targets)
 .NOTPARALLEL:
@@ -27,6 +27,7 @@ help:
 #|   hosttest         tests of the parts that need no kernel
 #|   fuzz             the builder on arbitrary input, for SECONDS=60
 #|   mutants          break the builder on purpose: do the selftests notice?
+#|   hostmutants      the same by cargo-mutants: do the host tests notice?
 #|   lint             rustfmt, shellcheck, clippy, a build with W=1
 #|   shell            a shell in the VM, with the module loaded
 #|
@@ -49,7 +50,8 @@ help:
 #|   MO=dir           where the module is built (build/<kernel release>)
 #|
 #| The virtual machine
-#|   T="name..."      only these selftests, or only these mutants
+#|   T="name..."      only these selftests, or only these mutants (of hostmutants:
+#|                    files, T="frame.rs")
 #|   ACCEL=tcg        kvm or tcg (default: kvm if it works)
 #|   CPU=model SMP=2 MEM=1024 CMDLINE="kernel options" TIMEOUT=seconds
 #|

@@ -23,6 +23,8 @@
 . "$top/scripts/kselftest.sh"
 # shellcheck source=scripts/mutants.sh
 . "$top/scripts/mutants.sh"
+# shellcheck source=scripts/hostmutants.sh
+. "$top/scripts/hostmutants.sh"
 
 counting=
 default=7.2
@@ -133,6 +135,10 @@ kselftest)
 mutants)
 	counting=yes
 	mutants "${series[0]}"
+	;;
+hostmutants)
+	counting=yes
+	hostmutants
 	;;
 compare)
 	need_vm "${series[0]}"

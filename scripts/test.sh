@@ -132,15 +132,22 @@ hear() { # PROCESS DIRECTORY
 	passed=$((passed + ${good:-0})) failed=$((failed + bad)) skipped=$((skipped + ${none:-0}))
 }
 
+# All of them, or what T names. With nothing asked for, those follow that take a VM
+# of their own: a line each, of what tests it is for.
 vmtest() {
 	# shellcheck disable=SC2086 # T may name several tests.
 	selftests ${T:-}
 	[[ -z ${T:-}${CPU:-}${CMDLINE:-} ]] || return 0
-	# What takes call-depth tracking was skipped, so it comes now.
-	local CPU=Skylake-Server-v4 CMDLINE=retbleed=stuff accelerator=tcg
-	selftests hooks_limit_shadow hooks_limit_takeover limit_image
+	call_depth selftests hooks_limit_shadow hooks_limit_takeover limit_image
 }
 
+# On a CPU that takes call-depth tracking, which can be emulated anywhere.
+call_depth() { # FUNCTION ARGUMENT...
+	local CPU=Skylake-Server-v4 CMDLINE=retbleed=stuff accelerator=tcg
+	"$@"
+}
+
+# Boots a VM for them, which they may ruin.
 selftests() { # [TEST...]
 	local status=0
 	run_vm test "$@" || status=$?
@@ -148,17 +155,18 @@ selftests() { # [TEST...]
 }
 
 # The runner's own words are KTAP.
-tally_ktap() { # STATUS
+tally_ktap() { # STATUS [INDENT-OF-TESTS]
 	local status=$1 plan points
-	plan=$(sed -nE '0,/^1\.\./s/^1\.\.([0-9]+).*/\1/p' "$vm/output")
-	points=$(grep -cE '^(not )?ok ' "$vm/output") || true
-	((points == ${plan:-0})) || { say "$points of ${plan:-no} planned tests answered"; status=1; }
-	tally "$status" "$vm/output" '^ok (?!.*# SKIP)' '^not ok ' '^ok .*# SKIP'
+	plan=$(awk -F '[.][.]' '/^ *1[.][.]/ { all += $2 } END { print all + 0 }' "$vm/output")
+	points=$(grep -cE '^ *(not )?ok ' "$vm/output") || true
+	((points == plan)) || { say "$points of $plan planned tests answered"; status=1; }
+	tally "$status" "$vm/output" "^${2:-}ok (?!.*# SKIP)" '^ *not ok ' "^${2:-}ok .*# SKIP"
 }
 
-# KUnit's, too, which a kernel that has it runs whenever the module is loaded.
+# KUnit's, too, which a kernel that has it runs whenever the module is loaded. Its
+# suites are points like its tests, which are indented.
 kunit() { # SERIES
-	local status=0 plan points
+	local status=0
 	lock
 	need_tree "$1"
 	grep -qx CONFIG_KUNIT=y "$tree/.config" ||
@@ -166,10 +174,7 @@ kunit() { # SERIES
 			"set it in a tree of your own and pass that as KDIR="
 	need_vm "$1"
 	run_vm kunit || status=$?
-	plan=$(awk -F '[.][.]' '/^ *1[.][.]/ { all += $2 } END { print all + 0 }' "$vm/output")
-	points=$(grep -cE '^ *(not )?ok ' "$vm/output") || true
-	((points == plan)) || { say "$points of $plan planned tests answered"; status=1; }
-	tally $status "$vm/output" '^ +ok (?!.*# SKIP)' '^ *not ok ' '^ +ok .*# SKIP'
+	tally_ktap $status ' +'
 }
 
 # Adds up the lines of FILE. A STATUS that no line accounts for is a failure of
@@ -187,8 +192,8 @@ tally() { # STATUS FILE PASSED FAILED SKIPPED
 summary() { # EXIT-STATUS
 	(($1 == 0 || failed > 0)) || failed=1
 	say "done in $SECONDS s"
-	printf '%d passed, %d failed' $passed $failed
-	((skipped == 0)) || printf ', %d skipped' $skipped
+	printf '%d passed, %d failed' "$passed" "$failed"
+	((skipped == 0)) || printf ', %d skipped' "$skipped"
 	echo
 	((failed == 0 && passed + skipped > 0))
 }
