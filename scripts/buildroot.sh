@@ -4,9 +4,13 @@
 # The build root: a Debian tree of its own, with the compilers that built
 # Debian's kernels, in the cache. Everything is built and run in there, so the
 # machine itself needs nothing but mmdebstrap.
+#
+# Sets:  base (what this build root and its kernels have in the cache), root (the
+#        build root); for itself debian, mirror, packages, preferences, key.
+# Reads: top, cache, tree; MIRROR.
 
 mirror=${MIRROR:-http://deb.debian.org/debian}
-suite=trixie
+debian=trixie
 packages=(
 	# A kernel tree and its modules; rust-src for the kernel's own `core`.
 	gcc libc6-dev make bc bison flex kmod libelf-dev libssl-dev pahole
@@ -20,11 +24,11 @@ packages=(
 # All of elfutils has to come from the one suite: its newer libelf.a links
 # statically, and bpftool there knows fsession.
 preferences="Package: bpftool src:elfutils
-Pin: release n=$suite-backports
+Pin: release n=$debian-backports
 Pin-Priority: 900"
 
 # What is made from one package list shares a directory, named after the list.
-key=$(printf '%s\n' "$suite" "${packages[@]}" "$preferences" | sha256sum | cut -c1-8)
+key=$(printf '%s\n' "$debian" "${packages[@]}" "$preferences" | sha256sum | cut -c1-8)
 base=$cache/$key
 root=$base/root
 
@@ -39,7 +43,7 @@ need_buildroot() {
 		step ROOT "mmdebstrap on this machine" 60 install_mmdebstrap
 	local new
 	new=$(temporary root)
-	step ROOT "Debian $suite build root" 1900 debootstrap "$new"
+	step ROOT "Debian $debian build root" 1900 debootstrap "$new"
 	mkdir -p "$base"
 	as_root mv -T "$new" "$root"
 }
@@ -64,20 +68,25 @@ debootstrap() { # DIRECTORY
 		--customize-hook='chroot "$1" rustc --version >"$1/etc/rustc-version"' \
 		--customize-hook='chroot "$1" gcc -dumpversion >"$1/etc/gcc-version"' \
 		--customize-hook='chroot "$1" clang -dumpversion >"$1/etc/clang-version"' \
-		"$suite" "$1" "deb $mirror $suite main" "deb $mirror $suite-updates main" \
-		"deb $mirror $suite-backports main"
+		"$debian" "$1" "deb $mirror $debian main" "deb $mirror $debian-updates main" \
+		"deb $mirror $debian-backports main"
 }
 
-# in_root [-r] COMMAND...: runs COMMAND in the build root, in the checkout, as
-# the caller (-r: as root), with a small environment of its own. The checkout,
-# the cache, `tree` and the directory `also` (DIRECTORY:PLACE puts it elsewhere)
-# are at their own paths in there.
+# in_root [-r] [-b DIRECTORY[:PLACE]] COMMAND...: runs COMMAND in the build root, in
+# the checkout, as the caller (-r: as root), with a small environment of its own.
+# The checkout, the cache, `tree` and DIRECTORY are in there, at their own paths or
+# at PLACE.
 in_root() {
 	local user groups name environment=() binds=("$top" "$cache")
 	user=$(id -u):$(id -g) groups=$(id -G)
-	[[ $1 != -r ]] || { user=0:0 groups=0; shift; }
+	while [[ $1 == -* ]]; do
+		case $1 in
+		-r)	user=0:0 groups=0 ;;
+		-b)	binds+=("$2"); shift ;;
+		esac
+		shift
+	done
 	[[ -z ${tree:-} ]] || binds+=("$tree")
-	[[ -z ${also:-} ]] || binds+=("$also")
 	[[ ! -d ${tree:-}/source ]] || binds+=("$(realpath "$tree/source")")
 	[[ ! -t 1 ]] || environment+=("TERM=${TERM:-dumb}")
 	for name in {http,https,all,no}_proxy {HTTP,HTTPS,ALL,NO}_PROXY \

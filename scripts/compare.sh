@@ -2,6 +2,9 @@
 # shellcheck shell=bash
 #
 # Both builders of one kernel on many inputs, on machines with other mitigations.
+#
+# Sets:  variants; counts in passed, failed and skipped.
+# Reads: release, accelerator; CASES, SEED, CASE, CPU, CMDLINE.
 
 # Name, CPU model, kernel options, and what shows that the guest has it. A model
 # is emulated, whatever this machine is.

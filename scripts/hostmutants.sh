@@ -4,7 +4,9 @@
 # Do the host tests notice? cargo-mutants changes the pure rooms of src/ in every
 # small way that it knows, and runs the tests of selftests/builder on each.
 #
-# Reads `top`, `base` and `T`; counts in `passed`, `failed` and `skipped`.
+# Sets:  mutants_version; counts in passed, failed and skipped.
+# Reads: top, base; T. cargo_mutants() and judged() read work and only of
+#        hostmutants().
 
 # The newest that Debian's rustc builds.
 mutants_version=26.0.0

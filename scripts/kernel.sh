@@ -4,6 +4,10 @@
 # Debian's kernels, made ready for Rust modules: a source tree with the shipped
 # configuration, Rust metadata built by the compilers that built the kernel, and
 # the shipped symbols, BTF and image in the places where a built tree has them.
+#
+# Sets:  tree (in need_kernel), unpack, prepare.
+# Reads: top, cache, base; KVER. read_compilers() sets rustc, cc and major of
+#        prepare_kernel(), find_kernel() sets release of need_kernel().
 
 # need_kernel SERIES [update]: sets `tree` to the newest kernel of SERIES. What
 # was found is kept as a link, so that only the first run asks the network.

@@ -3,6 +3,9 @@
 #
 # The selftests elsewhere than in the VM of vm.sh: in virtme-ng's, and on this
 # machine. Sourced after test.sh.
+#
+# Sets:  nothing; counts in passed, failed and skipped.
+# Reads: tree, release, suite, vm, accelerator; T, CPU, SMP, MEM, TIMEOUT.
 
 # virtme-ng shows the guest the build root instead of an initramfs.
 vng() { # SERIES
@@ -24,7 +27,7 @@ vng() { # SERIES
 	job="/mnt/rust_fsession.sh ${T:-}
 echo \"guest: done, status \$?, taint \$(cat /proc/sys/kernel/tainted)\""
 	printf '  %-7s %s\n\n' VNG "Linux $release ($accelerator)"
-	also=$suite:/mnt in_root env -C / timeout --foreground "${TIMEOUT:-1800}" \
+	in_root -b "$suite:/mnt" env -C / timeout --foreground "${TIMEOUT:-1800}" \
 		vng --run "$tree/arch/x86/boot/bzImage" "${options[@]}" --exec "$job" \
 		</dev/null 2>"$vm/console" | output || true
 	cp "$vm/console" "$console"

@@ -3,6 +3,12 @@
 #
 # What the scripts share: messages, steps, root rights, the cache and its lock.
 # Sourced first by every script that make calls.
+#
+# Each file's head says which variables of the other files it uses. Those in capital
+# letters come from the user, by make; `make help` explains them.
+#
+# Sets:  top (the checkout), cache; descriptor 9 while it has the lock.
+# Reads: XDG_CACHE_HOME, V.
 
 set -euo pipefail
 shopt -s inherit_errexit extglob nullglob
@@ -99,7 +105,8 @@ need_space() { # MEGABYTES WHAT
 
 # step TAG TEXT LINES COMMAND...: one line on the screen for one step of work.
 # COMMAND's output goes to a log, and its share of the LINES it usually prints
-# is the progress bar. Ends the script when COMMAND fails.
+# is the progress bar; 60s, in the place of LINES, is the time that it takes. Ends
+# the script when COMMAND fails.
 step() {
 	local tag=$1 text=$2 lines=$3 log bar='' status=0 begin=${EPOCHREALTIME/./}
 	shift 3
@@ -125,11 +132,11 @@ log_of() { # TAG TEXT
 }
 
 # Draws behind the step's text until it is killed, or its script is gone.
-progress() { # LINES LOG
-	local width=14 begin=$SECONDS done full='##############' rest='..............' back
+progress() { # LINES|SECONDSs LOG
+	local width=14 begin=$SECONDS all=${1%s} done full='##############' rest='..............' back
 	while sleep 0.5 && [[ -d /proc/$$ ]]; do
-		done=$(wc -l <"$2")
-		done=$((done < $1 ? done * width / $1 : width))
+		if [[ $1 == *s ]]; then done=$((SECONDS - begin)); else done=$(wc -l <"$2"); fi
+		done=$((done < all ? done * width / all : width))
 		printf -v back '[%s%s] %3d s' "${full:0:done}" "${rest:0:width-done}" $((SECONDS - begin))
 		printf '%s\e[%dD' "$back" ${#back}
 	done

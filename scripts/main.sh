@@ -4,6 +4,11 @@
 # usage: main.sh TARGET
 #
 # What the Makefile's targets do; `make help` tells them and their variables.
+#
+# Sets:  series (those that a test run goes through), counting (the run ends with the
+#        count of tests).
+# Reads: top, cache, base, root, tree, release, inside, accelerator; KDIR, KVER,
+#        SECONDS, INSTALL_MOD_PATH.
 
 # shellcheck source=scripts/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -27,12 +32,10 @@
 . "$top/scripts/hostmutants.sh"
 
 counting=
-default=7.2
-# The series that a test run goes through, each once.
 case ${KDIR:+own}${KVER:-} in
 own*)	series=(own) ;;
 ?*)	series=("$KVER") ;;
-*)	series=("$default" 7.3) ;;
+*)	series=(7.2 7.3) ;;
 esac
 
 finish() {
@@ -77,11 +80,13 @@ build_user() {
 
 # The compilers may be in the build root, the place to install to is not.
 install_module() {
+	local place
 	[[ -z ${INSTALL_MOD_PATH:-} ]] || INSTALL_MOD_PATH=$(realpath -m "$INSTALL_MOD_PATH")
-	also=${INSTALL_MOD_PATH:-}/lib/modules
-	if ! { mkdir -p "$also" && [[ -w $also ]]; } 2>/dev/null; then
-		need_root "installing in $also"
-		as_root mkdir -p "$also"
+	place=${INSTALL_MOD_PATH:-}/lib/modules
+	((${#inside[@]} == 0)) || inside+=(-b "$place")
+	if ! { mkdir -p "$place" && [[ -w $place ]]; } 2>/dev/null; then
+		need_root "installing in $place"
+		as_root mkdir -p "$place"
 		if ((${#inside[@]})); then inside+=(-r); else inside=(as_root); fi
 	fi
 	kbuild modules_install
@@ -165,7 +170,7 @@ fuzz)
 	step USER "fuzz target" 10 in_root selftests/fuzz/run.sh build "$base/fuzz"
 	unlock
 	text="arbitrary input, for $seconds s"
-	step FUZZ "$text" "$seconds" in_root selftests/fuzz/run.sh "$seconds" "$base/fuzz"
+	step FUZZ "$text" "${seconds}s" in_root selftests/fuzz/run.sh "$seconds" "$base/fuzz"
 	tail -n 1 "$(log_of FUZZ "$text")"
 	;;
 shell)

@@ -6,8 +6,8 @@
 # takeover, where nothing is compared with the C builder, then with the comparison
 # if that has noticed nothing.
 #
-# Reads `top`, and from need_vm() `vm`, `suite` and `release`; counts in `passed`
-# and `failed`.
+# Sets:  nothing; counts in passed and failed.
+# Reads: top, vm, suite; T, TIMEOUT.
 
 mutants() { # SERIES
 	local patches=("$top"/selftests/mutants/*.patch) patch name how alone=0 begin limit

@@ -2,6 +2,9 @@
 # shellcheck shell=bash
 #
 # Everything that must hold, and the count of what did.
+#
+# Sets:  passed, failed, skipped (the count).
+# Reads: top, series, tree, vm; T, CPU, CMDLINE.
 
 passed=0 failed=0 skipped=0
 

@@ -3,8 +3,12 @@
 #
 # A kernel tree to build against, Debian's or the user's own: what it must have,
 # which compilers fit it, and Kbuild.
+#
+# Sets:  tree, release (of the kernel), inside (the words before a command that takes
+#        the tree's compilers: in_root or none), LLVM as a tree of the user's has it.
+# Reads: top, root; KDIR, MO, and the variables of Kbuild that kbuild() hands on.
+#        read_compilers() sets rustc, cc and major of its caller.
 
-# Sets `tree`, `release` and `inside` (how to reach the tree's compilers).
 need_tree() { # SERIES
 	if [[ -n ${KDIR:-} ]]; then
 		tree=$(realpath -e "$KDIR" 2>/dev/null) || die "KDIR=$KDIR is not there"

@@ -3,6 +3,10 @@
 #
 # The virtual machine: an initramfs with the module and the userspace programs,
 # QEMU, and the judgement of what happened in there.
+#
+# Sets:  vm (the directory of one VM), suite (what it runs, below vm), accelerator.
+# Reads: top, root, tree, release; ACCEL, CPU, SMP, MEM, CMDLINE, TIMEOUT, which a
+#        caller may have as local variables for a VM of its own.
 
 check_bootable() {
 	[[ -f $tree/arch/x86/boot/bzImage && -f $tree/vmlinux ]] ||

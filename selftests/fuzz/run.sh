@@ -33,15 +33,10 @@ fi
 
 [ -x "$fuzz" ] || die "no $fuzz: run.sh build $directory makes it"
 mkdir -p "$corpus"
-: >"$log"
 
-# What libFuzzer said last, once a second.
-(while sleep 1 && kill -0 $$ 2>/dev/null; do tail -n 1 "$log"; done) &
-ticker=$!
 status=0
 "$fuzz" -max_total_time="$seconds" -max_len=4096 -timeout=10 -print_final_stats=1 \
 	-artifact_prefix="$corpus/" "$corpus" >"$log" 2>&1 || status=$?
-{ kill $ticker && wait $ticker; } 2>/dev/null || true
 
 if [ $status -ne 0 ]; then
 	grep -A 3 'panicked at' "$log" || tail -n 20 "$log"
