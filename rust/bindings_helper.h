@@ -3,6 +3,9 @@
  * Input of bindgen: what this module needs and `kernel::bindings` lacks.
  */
 #include <linux/kprobes.h>
+#include <asm/nops.h>
+#include <asm/nospec-branch.h>
+#include <asm/text-patching.h>
 
 #include "helpers.h"
 #include "../src/uapi/rust_fsession.h"
@@ -19,6 +22,12 @@ const u32 RF_BPF_TRAMP_F_TAIL_CALL_CTX = BPF_TRAMP_F_TAIL_CALL_CTX;
 const u32 RF_BPF_TRAMP_F_INDIRECT = BPF_TRAMP_F_INDIRECT;
 
 const u32 RF_INSN_BUF_SIZE = INSN_BUF_SIZE;
+const u32 RF_ASM_NOP_MAX = ASM_NOP_MAX;
+#ifdef CONFIG_MITIGATION_CALL_DEPTH_TRACKING
+const u32 RF_RET_DEPTH_SHIFT = RET_DEPTH_SHIFT;
+#else
+const u32 RF_RET_DEPTH_SHIFT = 0;
+#endif
 
 /* Bytes of the instruction at an ftrace site. */
 const u32 RF_FTRACE_SITE_SIZE = MCOUNT_INSN_SIZE;

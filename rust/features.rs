@@ -40,25 +40,3 @@ pub(crate) const RUN_CTX_SIZE: usize = size_of::<bindings::bpf_tramp_run_ctx>();
 
 /// Where the BPF cookie lies in it, in bytes.
 pub(crate) const BPF_COOKIE_OFF: usize = offset_of!(bindings::bpf_tramp_run_ctx, bpf_cookie);
-
-/// The values of `BPF_TRAMP_F_*`, from the lowest bit up.
-pub(crate) const TRAMP_FLAGS: [u32; 9] = [
-    bindings::RF_BPF_TRAMP_F_RESTORE_REGS,
-    bindings::RF_BPF_TRAMP_F_CALL_ORIG,
-    bindings::RF_BPF_TRAMP_F_SKIP_FRAME,
-    bindings::RF_BPF_TRAMP_F_IP_ARG,
-    bindings::RF_BPF_TRAMP_F_RET_FENTRY_RET,
-    bindings::RF_BPF_TRAMP_F_ORIG_STACK,
-    bindings::RF_BPF_TRAMP_F_SHARE_IPMODIFY,
-    bindings::RF_BPF_TRAMP_F_TAIL_CALL_CTX,
-    bindings::RF_BPF_TRAMP_F_INDIRECT,
-];
-
-/// Most arguments of a function, and most words in them (`MAX_BPF_FUNC_ARGS`).
-pub(crate) const MAX_FUNC_ARGS: usize = bindings::MAX_BPF_FUNC_ARGS as usize;
-
-/// Lowest bit of the cookie index in the metadata word (`BPF_TRAMP_COOKIE_INDEX_SHIFT`).
-pub(crate) const COOKIE_INDEX_SHIFT: u32 = bindings::BPF_TRAMP_COOKIE_INDEX_SHIFT;
-
-/// The bit of the metadata word that is set at return (`BPF_TRAMP_IS_RETURN_SHIFT`).
-pub(crate) const IS_RETURN_SHIFT: u32 = bindings::BPF_TRAMP_IS_RETURN_SHIFT;

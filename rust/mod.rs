@@ -17,6 +17,7 @@ pub(crate) mod build_call;
 pub(crate) mod c_builder;
 pub(crate) mod capability;
 pub(crate) mod code;
+pub(crate) mod constants;
 pub(crate) mod debugfs;
 pub(crate) mod entry_points;
 pub(crate) mod errno;

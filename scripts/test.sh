@@ -142,6 +142,8 @@ vmtest() {
 	selftests ${T:-}
 	[[ -z ${T:-}${CPU:-}${CMDLINE:-} ]] || return 0
 	call_depth selftests hooks_limit_shadow hooks_limit_takeover limit_image
+	# These leave ftrace dead until the next boot.
+	selftests --dead
 }
 
 # On a CPU that takes call-depth tracking, which can be emulated anywhere.

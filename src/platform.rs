@@ -2,18 +2,16 @@
 
 //! The running kernel: its description for the builder, and what all trampolines share.
 
+mod constants;
+
 use crate::{
     builder::{
         CallDepth,
         Callee,
-        Flags,
         Machine,
         Preamble,
         Program,
-        Quirks,
-        IMAGE_MAX,
-        MAX_ARGS,
-        MAX_LINKS, //
+        Quirks, //
     },
     kapi::{
         bpf_prog::Prog,
@@ -28,7 +26,6 @@ use crate::{
         workqueue::OwnedQueue,
         CallbackBarrier, //
     },
-    session::FuncMeta,
 };
 use kernel::{
     prelude::*,
@@ -117,30 +114,7 @@ fn callee(addr: u64, symbols: Symbols) -> Callee {
 }
 
 fn machine(symbols: Symbols) -> Result<Machine> {
-    // The pure rooms have the kernel's numbers written down. They are those of its headers.
-    const {
-        let flags = [
-            Flags::RESTORE_REGS,
-            Flags::CALL_ORIG,
-            Flags::SKIP_FRAME,
-            Flags::IP_ARG,
-            Flags::RET_FENTRY_RET,
-            Flags::ORIG_STACK,
-            Flags::SHARE_IPMODIFY,
-            Flags::TAIL_CALL_CTX,
-            Flags::INDIRECT,
-        ];
-        let mut at = 0;
-        while at < flags.len() {
-            assert!(flags[at].bits() == features::TRAMP_FLAGS[at]);
-            at += 1;
-        }
-        assert!(MAX_LINKS == features::MAX_TRAMP_LINKS);
-        assert!(MAX_ARGS == features::MAX_FUNC_ARGS);
-        assert!(FuncMeta::COOKIE_INDEX_SHIFT == features::COOKIE_INDEX_SHIFT);
-        assert!(FuncMeta::IS_RETURN_SHIFT == features::IS_RETURN_SHIFT);
-        assert!(IMAGE_MAX as usize == features::PAGE_SIZE);
-    }
+    const { constants::check() };
     Ok(Machine {
         tramp_enter: callee(symbols.tramp_enter, symbols),
         tramp_exit: callee(symbols.tramp_exit, symbols),

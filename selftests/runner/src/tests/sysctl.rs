@@ -8,6 +8,7 @@ use std::io;
 
 use anyhow::{ensure, Context, Result};
 
+use super::module::reload;
 use crate::device::{Device, Info};
 use crate::harness::{skip, Env};
 use crate::probe::{Kind, Spec};
@@ -78,6 +79,8 @@ fn sysctl_refused(env: &Env) -> Result<()> {
 }
 
 fn sysctl_off(env: &Env) -> Result<()> {
+    // Hooks of an earlier test would keep ftrace on.
+    reload(env)?;
     let device = env.device()?;
     let spec = Spec::new(Kind::Session, "bpf_fentry_test1").quiet();
     let session = env.log()?.load(spec)?;
