@@ -7,10 +7,10 @@
 //! function enter an image ([`DirectCall`]). All of them take an [`Image`], and so does the C
 //! builder, which writes past its page where an image does not fit.
 //!
-//! An [`Image`] is a type of the room that builds images, private in all its fields, so that only
-//! that room makes one. This room does not know that one: it knows the trait [`ImageRoom`], and
-//! that the room implements it for [`TheImageRoom`]. Rust allows one implementation, so there is
-//! one such type in the module.
+//! An [`Image`] is a type of the room that builds images. All its fields are private, so that only
+//! the file that defines it can make one: this file is what the `unsafe` code here relies on. The
+//! type is known through the trait [`ImageRoom`] alone, which that room implements for
+//! [`TheImageRoom`]. Rust allows one implementation, so there is one such type in the module.
 //!
 //! [`FreshImage::fill()`]: super::tramp_image::FreshImage::fill
 //! [`PrepareCall::fill()`]: super::build_call::PrepareCall::fill

@@ -29,9 +29,6 @@ pub(crate) const CFI: bool = cfg!(CONFIG_CFI);
 /// A return is followed by a trap.
 pub(crate) const SLS: bool = cfg!(CONFIG_MITIGATION_SLS);
 
-/// Most programs on one trampoline; a session counts twice.
-pub(crate) const MAX_TRAMP_LINKS: usize = bindings::BPF_MAX_TRAMP_LINKS as usize;
-
 /// Most bytes of an image.
 pub(crate) const PAGE_SIZE: usize = bindings::PAGE_SIZE;
 

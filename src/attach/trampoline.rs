@@ -15,13 +15,13 @@ use super::{
     },
 };
 use crate::{
+    builder::MAX_LINKS,
     kapi::{
         bpf_prog::{
             AttachKind,
             BpfProg, //
         },
         bpf_target::BpfTarget,
-        features,
         ftrace::DirectCall,
         tramp_image::Images,
         uapi, //
@@ -176,7 +176,7 @@ impl State {
             }
         }
         let taken: usize = self.programs.iter().map(|a| links(a.kind)).sum();
-        if taken + links(kind) > features::MAX_TRAMP_LINKS {
+        if taken + links(kind) > MAX_LINKS {
             return Err(E2BIG);
         }
         if self.position(prog).is_some() {
