@@ -65,7 +65,7 @@ impl Bench {
     pub(crate) fn run(&mut self, case: &Case) -> Result<Outcome> {
         let own = case.plan()?;
         let plan = own.plan();
-        let measured = image::measure(&self.platform, &plan);
+        let measured = image::measure(&self.platform, &plan, Some(self.page.place()));
         let mut outcome = Outcome {
             rust_measured: number(measured.unwrap_or_else(|refusal| Err(refusal.into()))),
             rust_built: 0,

@@ -83,7 +83,7 @@ pub(super) fn build(
     let own = OwnPlan::new(target, flags.bits(), nodes)?;
     let plan = own.plan();
 
-    let size = image::measure(platform, &plan)??;
+    let size = image::measure(platform, &plan, None)??;
     let text = ExecText::alloc(size, platform.symbols)?;
     let purpose = Purpose {
         target: target.name(),

@@ -33,7 +33,7 @@ impl HookState {
         if mode == Mode::Off {
             return call.ask_c();
         }
-        let ours = match image::measure(&self.platform, call.plan()) {
+        let ours = match image::measure(&self.platform, call.plan(), None) {
             Ok(ours) => ours,
             // C would write past its page, in every mode.
             Err(Refusal::TooBig) => {

@@ -56,18 +56,22 @@ pub(crate) struct Tried<'p> {
     image: Result<BuiltImage<'p>>,
 }
 
-/// Measures the image for `plan`, in bytes. The inner error is one that C gives as well.
+/// Measures the image for `plan` at `place`, if it has one yet, in bytes. The inner error is one that
+/// C gives as well.
 pub(crate) fn measure(
     platform: &Platform,
     plan: &Plan<'_>,
+    place: Option<Place>,
 ) -> core::result::Result<Result<u32>, Refusal> {
     let run = || {
         let described = Described::new(platform, plan)?;
-        // The image has no place yet. Distances count from the kernel itself, and every object of
-        // the heap has an address that takes as many bytes of code as that of the image to come.
-        let ip = platform.machine.tramp_enter.addr;
-        let im = addr_of(platform);
-        let marks = builder::measure(&described.request(im), ip)?;
+        // Without a place, distances count from the kernel itself. Every object of the heap has an
+        // address that takes as many bytes of code as that of the image to come.
+        let place = place.unwrap_or(Place {
+            text: platform.machine.tramp_enter.addr,
+            im: addr_of(platform),
+        });
+        let marks = builder::measure(&described.request(place.im), place.text)?;
         Ok(marks.size().into())
     };
     or_shared(run())

@@ -111,6 +111,8 @@ impl Tried<'_> {
     pub(crate) fn diff(&self, c: &ByC) -> Result<Option<Difference>> {
         let size = match (self.image(), c.size) {
             (Ok(ours), Ok(c)) if ours.size() != c => Some(Difference::Size(c)),
+            (_, Err(e)) if e == ENOMEM => return Err(e),
+            // Where C measures, it may not reach what it reaches from the place of the image.
             _ => None,
         };
         let image = self.diff_image(&c.image)?;
