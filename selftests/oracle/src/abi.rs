@@ -4,13 +4,13 @@
 //!
 //! An argument of up to 16 bytes takes one or two 8-byte words. All of them go into the next free
 //! registers, or, if too few are left, all of them onto the stack; a later argument that is small
-//! enough still gets the registers that remain. A word on the stack is written as a whole, but for
-//! one case: a compiler that has nothing to pass on the stack but one argument of at most 4 bytes
-//! may write just these, and what lies above them is garbage.
+//! enough still gets the remaining registers. A word on the stack is written as a whole, with one
+//! exception: if the only argument on the stack has at most 4 bytes, a compiler may write only
+//! these, and the rest of the word is garbage.
 //!
-//! An argument that is aligned to 16 bytes (`__int128`) leaves a gap on the stack behind an odd
-//! number of words. `struct btf_func_model` does not tell it from a structure, so no builder can
-//! know; it is left out here.
+//! An argument that is aligned to 16 bytes (`__int128`) leaves a gap on the stack after an odd
+//! number of words. `struct btf_func_model` does not distinguish it from a structure, so no builder
+//! can know; it is not covered here.
 
 use crate::case::{self, Arg, Case};
 use rand::rngs::SmallRng;
@@ -40,19 +40,19 @@ pub mod reg {
         "r13", "r14", "r15",
     ];
 
-    /// Those that carry arguments, in their order.
+    /// Registers of arguments, in order.
     pub const ARGUMENTS: [usize; 6] = [RDI, RSI, RDX, RCX, R8, R9];
 
-    /// Those that a function gives back as it got them; and RSP.
+    /// Registers that a function preserves, besides RSP.
     pub const PRESERVED: [usize; 6] = [RBX, RBP, R12, R13, R14, R15];
 }
 
-/// Where a word travels.
+/// Where a word is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In the register with this number.
+    /// The register with this number.
     Reg(usize),
-    /// On the stack, this many words above the return address's upper neighbour.
+    /// On the stack, this many words above the first one, which follows the return address.
     Stack(usize),
 }
 
@@ -60,15 +60,15 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
     pub place: Place,
-    /// What the caller puts there.
+    /// Value that the caller passes.
     pub passed: u64,
-    /// Which bits of it the function may look at.
+    /// The bits that the function may read.
     pub mask: u64,
-    /// What a program is to read at its place behind `ctx`.
-    pub seen: u64,
+    /// Value that a program reads behind `ctx`.
+    pub actual: u64,
 }
 
-/// Gives each word of the arguments its place.
+/// Assigns a place to each word of the arguments.
 pub fn places(args: &[Arg]) -> Vec<Place> {
     let mut registers = reg::ARGUMENTS.into_iter();
     let mut stack = 0;
@@ -85,13 +85,13 @@ pub fn places(args: &[Arg]) -> Vec<Place> {
     places
 }
 
-/// How many words are on the stack.
+/// Number of words on the stack.
 pub fn stack_words(places: &[Place]) -> usize {
     let on_stack = places.iter().filter(|p| matches!(p, Place::Stack(_)));
     on_stack.count()
 }
 
-/// Makes up arguments for a function.
+/// Generates arguments for a function.
 pub fn words(case: &Case, rng: &mut SmallRng) -> Vec<Word> {
     let places = places(&case.args);
     let only_short = stack_words(&places) == 1 && case.args.last().is_some_and(|arg| arg.size <= 4);
@@ -112,17 +112,17 @@ pub fn words(case: &Case, rng: &mut SmallRng) -> Vec<Word> {
             Place::Stack(_) if only_short => u64::from(u32::MAX),
             _ => u64::MAX,
         };
-        let mut seen = passed & mask;
+        let mut actual = passed & mask;
         if let (Some(base), true) = (case.arena, arg.flags & case::ARENA != 0) {
-            if seen != 0 || arg.flags & case::NULLABLE == 0 {
-                seen = seen.wrapping_sub(base) & u64::from(u32::MAX);
+            if actual != 0 || arg.flags & case::NULLABLE == 0 {
+                actual = actual.wrapping_sub(base) & u64::from(u32::MAX);
             }
         }
         words.push(Word {
             place,
             passed,
             mask,
-            seen,
+            actual,
         });
     }
     words

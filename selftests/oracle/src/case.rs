@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an image is asked for, in the kernel's terms and in no builder's.
+//! A request for an image, in the kernel's terms and independent of a builder.
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -34,11 +34,11 @@ pub struct Arg {
 /// One program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prog {
-    /// Address of its `struct bpf_prog`. Nobody looks there.
+    /// Address of its `struct bpf_prog`, which is never dereferenced.
     pub addr: u64,
-    /// Which of the stand-ins its code is, 0 to [`MAX_CODES`].
+    /// Number of its code's stub, 0 to [`MAX_CODES`].
     pub code: usize,
-    /// Address of its instructions if the interpreter runs it.
+    /// Address of its instructions if it is interpreted.
     pub insnsi: Option<u64>,
     /// Which of the [`PAIRS`] of enter and exit helpers it runs between.
     pub pair: usize,
@@ -53,7 +53,7 @@ pub const PAIRS: usize = 5;
 /// Programs of one case.
 pub const MAX_CODES: usize = 36;
 
-/// How an image begins that is called indirectly.
+/// Preamble of an image that is called indirectly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preamble {
     None,
@@ -62,22 +62,22 @@ pub enum Preamble {
     FineIbt { hash: u32, bhi: bool },
 }
 
-/// What of the machine the image depends on.
+/// Properties of the machine that the image depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// Images return through the return thunk.
     pub return_thunk: bool,
-    /// An `int3` stands behind each `ret`.
+    /// An `int3` follows each `ret`.
     pub sls: bool,
-    /// Calls move the call-depth counter.
+    /// Calls shift the call-depth counter.
     pub call_depth: bool,
-    /// They move the counter for debugging as well.
+    /// Calls increment the debug call counter as well.
     pub call_count: bool,
-    /// Bit `n % 64`: the stand-in with the number `n` accounts for its calls itself.
+    /// Bit `n % 64`: stub `n` does its own accounting.
     pub counted: u64,
     /// Functions whose image calls them enter it with `jmp`.
     pub jmp: bool,
-    /// `struct bpf_tramp_run_ctx`: its size, and where `bpf_cookie` is in it.
+    /// Size of `struct bpf_tramp_run_ctx`, and offset of `bpf_cookie` in it.
     pub run_ctx_size: u16,
     pub bpf_cookie_off: u16,
 }
@@ -89,8 +89,7 @@ pub struct Case {
     pub flags: u32,
     /// The function begins with `endbr64`.
     pub endbr: bool,
-    /// The function's address as `bpf_get_func_ip()` is to give it, where that is not the one where
-    /// the stand-in for the function lies.
+    /// Address for `bpf_get_func_ip()`, if it is not that of the stub for the function.
     pub func_ip: Option<u64>,
     pub preamble: Preamble,
     pub fentry: Vec<Prog>,
@@ -99,7 +98,7 @@ pub struct Case {
     pub machine: Machine,
     /// Address of the `struct bpf_tramp_image`.
     pub im: u64,
-    /// Kernel address of the arena, where there is one.
+    /// Kernel address of the arena, if there is one.
     pub arena: Option<u64>,
 }
 
@@ -140,17 +139,17 @@ impl Case {
         self.machine.jmp && self.has(flags::CALL_ORIG) && !self.has(flags::SKIP_FRAME)
     }
 
-    /// Whether the function's body comes behind the image, rather than within it or not at all.
-    pub fn goes_on(&self) -> bool {
+    /// Whether the function's body runs after the image, rather than within it or not at all.
+    pub fn returns_into_function(&self) -> bool {
         self.flags & (flags::CALL_ORIG | flags::SKIP_FRAME | flags::INDIRECT) == 0
     }
 
-    /// Whether the image gives its caller a return value of its own.
+    /// Whether the image sets the return value of its caller.
     pub fn keeps_return_value(&self) -> bool {
         self.flags & (flags::CALL_ORIG | flags::RET_FENTRY_RET) != 0
     }
 
-    /// What the function or its caller is entered at, from the image's first byte.
+    /// Offset of the image's entry.
     pub fn entry_offset(&self) -> u64 {
         match self.preamble {
             Preamble::Kcfi { padding, .. } if self.has(flags::INDIRECT) => 5 + u64::from(padding),
@@ -158,7 +157,7 @@ impl Case {
         }
     }
 
-    /// Whether the kernel may ask for this; for anything else there is no contract.
+    /// Whether the kernel may ask for this. There is no contract for anything else.
     pub fn is_legal(&self) -> bool {
         let calls = self.has(flags::CALL_ORIG);
         let exits = !self.fmod_ret.is_empty() || !self.fexit.is_empty();
@@ -178,12 +177,12 @@ impl Case {
     }
 }
 
-/// A generator for the values of one run.
+/// Random number generator of one run.
 pub fn rng(seed: u64) -> SmallRng {
     SmallRng::seed_from_u64(seed)
 }
 
-/// A value that no mistake is likely to give.
+/// A value that a wrong image is unlikely to produce.
 pub fn garbage(rng: &mut SmallRng) -> u64 {
     rng.random::<u64>() | (1 << 62)
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Cases to examine: a grid over the structural choices, and random ones.
+//! Cases to check: a grid over the structural choices, and random ones.
 
 use crate::case::{self, flags, Arg, Case, Machine, Preamble, Prog, MAX_CODES, PAIRS};
-use crate::world::{Room, PAGE};
+use crate::memory::{Placement, PAGE};
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::Rng;
 
-/// Sizes of the arguments, where they get interesting: around the last register, and structures
-/// that do not fit behind it.
+/// Sizes of arguments around the limits: the last register, and structures that do not fit after
+/// it.
 const SHAPES: [&[u8]; 17] = [
     &[],
     &[8],
@@ -24,7 +24,7 @@ const SHAPES: [&[u8]; 17] = [
     &[8, 8, 8, 8, 8, 8, 1, 2],
     &[16, 16, 16, 3],
     &[16, 16, 16, 16],
-    // A structure on the stack, with registers for who comes behind it.
+    // A structure on the stack, and registers for the arguments after it.
     &[8, 8, 8, 8, 8, 16, 8],
     &[8, 8, 8, 8, 8, 12, 4, 4],
     &[8, 8, 8, 8, 8, 16, 16, 1],
@@ -35,7 +35,7 @@ const SHAPES: [&[u8]; 17] = [
 /// How programs are attached: entry, fmod_ret, exit, sessions, sessions with a cookie.
 type Attached = [usize; 5];
 
-/// Nothing, each kind alone, some beside each other, many.
+/// Nothing, each kind alone, combinations, many.
 const ATTACHED: [Attached; 18] = [
     [0, 0, 0, 0, 0],
     [1, 0, 0, 0, 0],
@@ -57,7 +57,7 @@ const ATTACHED: [Attached; 18] = [
     [1, 2, 1, 1, 2],
 ];
 
-/// Flags by the kinds of images that there are.
+/// Flags of the kinds of images that exist.
 const KINDS: [u32; 6] = [
     flags::RESTORE_REGS,
     flags::CALL_ORIG,
@@ -67,7 +67,7 @@ const KINDS: [u32; 6] = [
     flags::INDIRECT | flags::RET_FENTRY_RET,
 ];
 
-/// What goes with them.
+/// Flags that go with them.
 const EXTRAS: [u32; 4] = [
     0,
     flags::IP_ARG,
@@ -87,7 +87,7 @@ pub const PLAIN: Machine = Machine {
     bpf_cookie_off: 0,
 };
 
-/// Machines of today.
+/// Machines with the common mitigations.
 const MACHINES: [Machine; 4] = [
     PLAIN,
     Machine {
@@ -104,12 +104,12 @@ const MACHINES: [Machine; 4] = [
         return_thunk: true,
         call_depth: true,
         call_count: true,
-        counted: 1 << crate::world::stub::TRAMP_EXIT,
+        counted: 1 << crate::memory::stub::TRAMP_EXIT,
         ..PLAIN
     },
 ];
 
-/// How indirect images begin.
+/// Preambles of indirect images.
 const PREAMBLES: [Preamble; 6] = [
     Preamble::None,
     Preamble::Endbr,
@@ -133,16 +133,17 @@ const PREAMBLES: [Preamble; 6] = [
     },
 ];
 
-/// A case to examine, and where.
+/// A case to check, and the image's placement.
 #[derive(Clone, Debug)]
 pub struct Sample {
     pub case: Case,
-    pub room: Room,
+    pub placement: Placement,
     pub seed: u64,
 }
 
-/// Every shape with everything that can be attached, every kind of image with its extras, on every
-/// machine; what is not legal is left out, and so is what shows a quirk of the C builder.
+/// Every shape of arguments with every combination of programs, every kind of image with its extra
+/// flags, on every machine; without what is not legal, and without what shows a quirk of the C
+/// builder.
 pub fn grid() -> impl Iterator<Item = Sample> {
     let kinds = KINDS
         .iter()
@@ -164,28 +165,28 @@ pub fn grid() -> impl Iterator<Item = Sample> {
                 let mut rng = case::rng(seed as u64);
                 let mut case = blank(shape, flags, *machine);
                 case.endbr = seed % 2 == 0;
-                // It makes a difference only to images that are entered so.
+                // This only matters for images that are entered so.
                 case.machine.jmp = case.entered_by_jmp() || seed % 4 < 2;
                 attach(&mut case, attached, &mut rng);
                 let preambles = match case.has(flags::INDIRECT) {
-                    // Each of them with a part of the programs.
+                    // Each of them with some of the programs.
                     true if number < PREAMBLES.len() => &PREAMBLES[..],
                     _ => &PREAMBLES[1..2],
                 };
-                let room = room(&mut rng);
+                let placement = placement(&mut rng);
                 preambles.iter().map(move |&preamble| Sample {
                     case: Case {
                         preamble,
                         ..case.clone()
                     },
-                    room,
+                    placement,
                     seed: seed as u64,
                 })
             });
     choices.filter(|sample| sample.case.is_legal() && !shows_quirk(&sample.case))
 }
 
-/// As many programs as there may be.
+/// As many programs as the kernel allows.
 pub fn full() -> impl Iterator<Item = Sample> {
     let attached: [Attached; 4] = [
         [36, 0, 0, 0, 0],
@@ -201,12 +202,16 @@ pub fn full() -> impl Iterator<Item = Sample> {
         let mut rng = case::rng(seed);
         let mut case = blank(shape, flags::CALL_ORIG, MACHINES[1]);
         attach(&mut case, attached, &mut rng);
-        let room = room(&mut rng);
-        Sample { case, room, seed }
+        let placement = placement(&mut rng);
+        Sample {
+            case,
+            placement,
+            seed,
+        }
     })
 }
 
-/// A case that shows a mistake of the C builder, which is looked at elsewhere.
+/// Whether a case shows a quirk of the C builder; `tests/quirks.rs` checks those.
 pub fn shows_quirk(case: &Case) -> bool {
     let on_stack = crate::abi::stack_words(&crate::abi::places(&case.args));
     let counter = flags::CALL_ORIG | flags::TAIL_CALL_CTX;
@@ -230,7 +235,7 @@ pub fn blank(sizes: &[u8], flags: u32, machine: Machine) -> Case {
     }
 }
 
-/// Attaches programs, whose details are left to chance.
+/// Attaches programs with random properties.
 pub fn attach(case: &mut Case, attached: Attached, rng: &mut SmallRng) {
     let [fentry, fmod_ret, fexit, sessions, cookies] = attached;
     let mut code = 0..MAX_CODES;
@@ -251,7 +256,7 @@ pub fn attach(case: &mut Case, attached: Attached, rng: &mut SmallRng) {
     case.fexit = merge(&case.fexit, &sessions, rng);
 }
 
-/// Both lists in one, each in its order.
+/// Both lists merged, each in its order.
 fn merge(a: &[Prog], b: &[Prog], rng: &mut SmallRng) -> Vec<Prog> {
     let mut from_a: Vec<_> = (0..a.len() + b.len()).map(|n| n < a.len()).collect();
     from_a.shuffle(rng);
@@ -272,7 +277,7 @@ fn program(code: usize, rng: &mut SmallRng) -> Prog {
     }
 }
 
-/// Values of every width that an immediate comes in.
+/// Values of every width of an immediate.
 fn immediate(rng: &mut SmallRng) -> u64 {
     let value = rng.random::<u64>() >> rng.random_range(0..64);
     match rng.random_range(0..8) {
@@ -284,26 +289,30 @@ fn immediate(rng: &mut SmallRng) -> u64 {
     }
 }
 
-fn room(rng: &mut SmallRng) -> Room {
-    Room {
+fn placement(rng: &mut SmallRng) -> Placement {
+    Placement {
         high: rng.random(),
         offset: rng.random_range(0..PAGE),
     }
 }
 
-/// Any legal case. The number reproduces it.
+/// A random legal case. The seed reproduces it.
 pub fn random(seed: u64) -> Sample {
     let mut rng = case::rng(seed);
     loop {
-        let case = any(&mut rng);
+        let case = arbitrary(&mut rng);
         if case.is_legal() && !shows_quirk(&case) {
-            let room = room(&mut rng);
-            return Sample { case, room, seed };
+            let placement = placement(&mut rng);
+            return Sample {
+                case,
+                placement,
+                seed,
+            };
         }
     }
 }
 
-fn any(rng: &mut SmallRng) -> Case {
+fn arbitrary(rng: &mut SmallRng) -> Case {
     let mut one = |n: u32| rng.random_ratio(1, n);
     let machine = Machine {
         return_thunk: one(2),
@@ -349,7 +358,7 @@ fn any(rng: &mut SmallRng) -> Case {
     case
 }
 
-/// Up to 12 words of arguments.
+/// Sizes of up to 12 words of arguments.
 fn sizes(rng: &mut SmallRng) -> Vec<u8> {
     let mut left = rng.random_range(0..=12);
     let mut sizes = Vec::new();

@@ -1,104 +1,106 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a trampoline image must do, whoever built it.
+//! The contract of a trampoline image, whichever builder made it.
 //!
-//! A traced function begins with an instruction that leads into the image. From there to the
-//! return to the function's caller the following holds. The checks of this module are the same
-//! sentences again, and [`Rule`] names them.
+//! A traced function begins with an instruction that enters the image. From there to the return to
+//! the function's caller the rules below hold. The checks of this module implement them, and
+//! [`Rule`] names them.
 //!
-//! # The course ([`course`])
+//! # Order of calls ([`expectation`])
 //!
 //! 1. With `CALL_ORIG`, `__bpf_tramp_enter(im)` is called first.
 //! 2. The entry programs run in their order, then the fmod_ret programs in theirs. The first
-//!    fmod_ret program to return something else than 0, in any of its 64 bits, is the last one.
-//! 3. With `CALL_ORIG` the function is called, behind the instruction that led into the image,
-//!    unless an fmod_ret program has replaced it. With `ORIG_STACK` it is the function whose
-//!    address the caller of the image has left on the stack.
+//!    fmod_ret program that returns a value other than 0 (in all 64 bits) is the last one to run.
+//! 3. With `CALL_ORIG` the function is called, behind the instruction that entered the image,
+//!    unless an fmod_ret program replaced it. With `ORIG_STACK`, the function whose address is on
+//!    the stack at the image's entry is called instead.
 //! 4. The exit programs run in their order.
 //! 5. With `CALL_ORIG`, `__bpf_tramp_exit(im)` is called.
-//! 6. The image returns: behind the instruction that led into it, where the function goes on; with
-//!    `SKIP_FRAME`, or entered by `jmp` or an indirect call, to the function's caller. It returns
-//!    through the return thunk where the machine has one.
+//! 6. The image returns into the function, behind the instruction that entered the image. With
+//!    `SKIP_FRAME`, or if it was entered by `jmp` or an indirect call, it returns to the function's
+//!    caller. It returns through the return thunk if the machine has one.
 //!
-//! To run a program means: the BPF cookie is in the run context, `enter(prog, run_ctx)` is called;
-//! unless it returns 0 in all 64 bits, the program is called; `exit(prog, start, run_ctx)` is
-//! called with what `enter` returned and with the same run context, untouched but by those three.
+//! A program runs in three steps. With the BPF cookie in the run context, `enter(prog, run_ctx)` is
+//! called. Unless it returns 0 (in all 64 bits), the program is called. Then
+//! `exit(prog, start, run_ctx)` is called with the result of `enter` and the same run context, which
+//! only these three may change.
 //!
-//! # What programs see
+//! # Context of programs ([`calls`])
 //!
-//! The program's first argument is `ctx`, its second one for the interpreter is `insnsi`.
+//! The first argument of a program is `ctx`; the second one of an interpreted program is `insnsi`.
 //!
-//! - `ctx[0]`, `ctx[1]`, ... are the 8-byte words of the arguments as the caller passed them, in
-//!   the entry half and in the return half, whatever the function does to its own. Half a word that
-//!   the caller need not have written reads 0. An argument that points into an arena is the lower
-//!   half of its distance from the arena's start, but a `NULL` that is allowed stays 0.
-//! - Behind them lies the return value: in the return half that of the function or of the fmod_ret
-//!   program that replaced it; 0 for an fmod_ret program and for the entry half of a session.
+//! - `ctx[0]`, `ctx[1]`, ... are the 8-byte words of the arguments as the caller passed them, at
+//!   entry and at return, even if the function changes its own copies. Half of a word that the
+//!   caller need not write reads 0. An argument that points into an arena is the lower half of its
+//!   offset from the arena's start, except that a `NULL` stays 0 where it is allowed.
+//! - The word after them is the return value. At return it is that of the function or of the
+//!   fmod_ret program that replaced it; it is 0 for an fmod_ret program and at the entry of a
+//!   session.
 //! - `ctx[-1]` is the metadata word: number of argument words in bits 0 to 7, cookie index in bits
-//!   8 to 15, 0 in bits 16 to 62. The index is 0 where no program has a session cookie. Bit 63 is
-//!   clear before the function, and set behind it for sessions.
+//!   8 to 15, 0 in bits 16 to 62. The index is 0 if no program has a session cookie. Bit 63 is
+//!   clear before the function runs, and set for sessions afterwards.
 //! - `ctx[-2]` is the address of the function, with `IP_ARG`.
-//! - The session cookie of a program that uses one is at `ctx[-index]`. It is 0 at entry, and at
-//!   return what the entry half has left there. No one else writes to it.
+//! - The session cookie of a program that uses one is at `ctx[-index]`. It is 0 at entry; at return
+//!   it is the value that the program wrote at entry. Nothing else writes to it.
 //!
-//! # The function and its caller
+//! # The function and its caller ([`calls`])
 //!
-//! - The function finds its arguments as the caller passed them, in registers and on the stack,
-//!   when the image calls it and, with `RESTORE_REGS`, when it goes on. With `TAIL_CALL_CTX` it
-//!   finds RAX as well. The arguments on the stack are its own.
-//! - Arguments on the stack lie at a multiple of 16 bytes, if those of the caller do. All other
-//!   calls are aligned to 8 bytes, as the kernel's own are.
-//! - The caller gets RBX, RBP, RSP and R12 to R15 back, and so does a function that goes on.
-//!   Nothing above the image's own frame is written.
-//! - RAX is the function's return value, or that of the fmod_ret program that replaced it; with
-//!   `RET_FENTRY_RET`, that of the last entry program that ran. If none ran it is anything: the
-//!   kernel knows no better.
+//! - The function gets its arguments as the caller passed them, in registers and on the stack, if
+//!   the image calls it or, with `RESTORE_REGS`, returns into it. With `TAIL_CALL_CTX` it gets RAX
+//!   as well. The function may overwrite its arguments on the stack.
+//! - Arguments on the stack are aligned to 16 bytes, if those of the caller are. RSP is aligned to
+//!   8 bytes at all other calls, as it is in the kernel.
+//! - RBX, RBP, RSP and R12 to R15 are restored for the caller, and for a function that the image
+//!   returns into. Nothing above the image's own frame is written.
+//! - RAX is the return value of the function, or of the fmod_ret program that replaced it; with
+//!   `RET_FENTRY_RET`, of the last entry program that ran. If none ran, it is undefined, as with
+//!   the kernel's builder.
 //!
-//! # The machine ([`marks`])
+//! # Mitigations ([`records`])
 //!
-//! - With call-depth tracking each call moves the counters once, and the one that led into the
-//!   image as well; jumps and returns do not, nor do calls of thunks that do it themselves.
-//! - An `int3` stands behind a `ret`, if the machine wants it.
-//! - An indirect image begins with what its callers check: `endbr64`, the kCFI hash in its place
-//!   before the entry, the FineIBT check, that traps on another hash.
+//! - With call-depth tracking, each call is accounted for once, the one that entered the image
+//!   included. Jumps and returns are not, nor are calls of thunks that do their own accounting.
+//! - An `int3` follows each `ret`, if the machine needs it.
+//! - An indirect image begins with what its callers check: `endbr64`; the kCFI hash in front of the
+//!   entry; the FineIBT check, which traps if the hash is another one.
 //!
-//! # Records ([`marks`])
+//! # Records ([`records`])
 //!
-//! - Each program call has a skip record, in order, with its program. A 5-byte nop stands at `nop`.
-//!   Once it is a jump to `target`, at any time, the program and its helpers are not run, and
-//!   everything else is as if the program had not been there.
-//! - Between `fp_start` and `fp_end`, and nowhere else, RBP points at the caller's RBP, below the
+//! - Each program call has a skip record with its program, in order. There is a 5-byte nop at
+//!   `nop`. Once it is patched to a jump to `target`, which may happen at any time, the program and
+//!   its helpers do not run, and everything else is as if the program were not attached.
+//! - Between `fp_start` and `fp_end`, and only there, RBP points to the caller's RBP, below the
 //!   return address.
 
-pub mod course;
-pub mod marks;
-mod sights;
+mod calls;
+pub mod expectation;
+pub mod records;
 
 use crate::abi::reg;
 use crate::case::Case;
+use crate::child::Crash;
 use crate::image::Image;
-use crate::worker::Death;
-use crate::world::{Addresses, Event, Trace, CALLS, DEPTH};
-use course::Course;
+use crate::memory::{Addresses, Event, Trace, CALLS, DEPTH};
+use expectation::Expectation;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A sentence of the contract.
+/// A rule of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// The image comes to an end.
-    Survival,
-    /// Everything that is called is called in its order, and nothing else is.
+    /// The image returns.
+    Returns,
+    /// The expected functions are called in order, and no others.
     Order,
-    /// Helpers get the arguments that they are owed.
+    /// Arguments of helpers.
     HelperArguments,
-    /// The run context is there and nobody else's.
+    /// The run context lies in the image's frame, and only the image and the helpers write to it.
     RunContext,
-    /// The BPF cookie is in the run context.
+    /// The BPF cookie in the run context.
     BpfCookie,
-    /// Programs read the function's arguments.
+    /// The function's arguments at `ctx`.
     ContextArguments,
-    /// Programs read the return value.
+    /// The return value behind them.
     ContextReturnValue,
     /// The metadata word.
     Metadata,
@@ -106,13 +108,13 @@ pub enum Rule {
     FunctionIp,
     /// Session cookies.
     SessionCookie,
-    /// The function finds its arguments in registers.
+    /// The function's arguments in registers.
     RegisterArguments,
-    /// The function finds its arguments on the stack.
+    /// The function's arguments on the stack.
     StackArguments,
-    /// The function finds RAX.
+    /// RAX at the function.
     TailCallContext,
-    /// The stack is aligned.
+    /// Alignment of the stack.
     Alignment,
     /// Registers that belong to the caller.
     CalleeSaved,
@@ -120,13 +122,13 @@ pub enum Rule {
     StackPointer,
     /// Memory that belongs to the caller.
     CallerMemory,
-    /// RAX of the caller.
+    /// RAX at the caller.
     ReturnValue,
     /// Call-depth tracking.
     CallDepth,
-    /// What indirect callers check.
+    /// Preamble of an indirect image.
     Preamble,
-    /// `int3` behind `ret`.
+    /// `int3` after `ret`.
     StraightLine,
     /// Skip records.
     SkipRecords,
@@ -134,7 +136,7 @@ pub enum Rule {
     FramePointer,
 }
 
-/// A sentence that an image has not kept.
+/// A rule that an image broke.
 #[derive(Clone, Debug)]
 pub struct Violation {
     pub rule: Rule,
@@ -147,15 +149,15 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What one run has shown.
+/// Result of checking one run.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     pub violations: Vec<Violation>,
-    /// Calls at a stack that is aligned to 8 bytes only.
+    /// Number of calls with RSP aligned to 8 bytes only.
     pub calls_at_8: usize,
-    /// All calls.
+    /// Number of calls.
     pub calls: usize,
-    /// Offsets of the instructions that were run, where they were looked at.
+    /// Offsets of the instructions that ran, if the run was single-stepped.
     pub run: BTreeSet<u64>,
 }
 
@@ -164,76 +166,76 @@ impl Findings {
         self.violations.iter().map(|v| v.rule).collect()
     }
 
-    fn breach(&mut self, rule: Rule, detail: impl Into<String>) {
+    fn violation(&mut self, rule: Rule, detail: impl Into<String>) {
         let detail = detail.into();
         self.violations.push(Violation { rule, detail });
     }
 
-    /// What is `seen` has to be what is `due`.
+    /// Adds a violation unless `actual` is `expected`.
     fn expect<T: PartialEq + fmt::LowerHex>(
         &mut self,
         rule: Rule,
         what: impl fmt::Display,
-        seen: T,
-        due: T,
+        actual: T,
+        expected: T,
     ) {
-        if seen != due {
-            self.breach(rule, format!("{what} is {seen:#x}, not {due:#x}"));
+        if actual != expected {
+            self.violation(rule, format!("{what} is {actual:#x}, not {expected:#x}"));
         }
     }
 }
 
-/// Everything there is to judge a run by.
-pub struct Evidence<'a> {
+/// A run, with all that it is checked against.
+pub struct Run<'a> {
     pub case: &'a Case,
     pub image: &'a Image,
-    pub course: &'a Course,
+    pub expectation: &'a Expectation,
     pub trace: &'a Trace,
     pub at: &'a Addresses,
 }
 
-/// Judges a run that came to its end.
-pub fn judge(evidence: &Evidence<'_>) -> Findings {
+/// Checks a run that returned to the caller.
+pub fn check_returned(run: &Run<'_>) -> Findings {
     let mut findings = Findings::default();
-    events(&mut findings, evidence);
-    end(&mut findings, evidence);
-    marks::steps(&mut findings, evidence);
+    events(&mut findings, run);
+    end(&mut findings, run);
+    records::check_steps(&mut findings, run);
     findings
 }
 
-/// Judges a run that did not.
-pub fn inquest(evidence: &Evidence<'_>, death: Death) -> Findings {
+/// Checks a run that did not.
+pub fn check_crashed(run: &Run<'_>, crash: Crash) -> Findings {
     let mut findings = Findings::default();
-    events(&mut findings, evidence);
-    if death != Death::WrongCall || findings.violations.is_empty() {
-        findings.breach(Rule::Survival, format!("{death:?}"));
+    events(&mut findings, run);
+    if crash != Crash::WrongCall || findings.violations.is_empty() {
+        findings.violation(Rule::Returns, format!("{crash:?}"));
     }
     findings
 }
 
-fn events(findings: &mut Findings, evidence: &Evidence<'_>) {
-    let Evidence {
-        course,
+fn events(findings: &mut Findings, run: &Run<'_>) {
+    let Run {
+        expectation,
         trace,
         case,
         ..
-    } = *evidence;
+    } = *run;
     let events = &trace.events[..trace.nr_events as usize];
 
-    let mut sights = sights::Sights::new(evidence);
-    for (number, (moment, event)) in course.moments.iter().zip(events).enumerate() {
-        if event.id != moment.stub as u64 {
-            let detail = format!("event {number} is {}, not {:?}", event.id, moment.what);
-            return findings.breach(Rule::Order, detail);
+    let mut call_checker = calls::CallChecker::new(run);
+    for (number, (spec, event)) in expectation.events.iter().zip(events).enumerate() {
+        if event.id != spec.stub as u64 {
+            let detail = format!("event {number} is {}, not {:?}", event.id, spec.kind);
+            return findings.violation(Rule::Order, detail);
         }
-        accounting(findings, case, event, moment.accounted);
-        sights.see(findings, moment, event);
+        accounting(findings, case, event, spec.accounted);
+        call_checker.check(findings, spec, event);
     }
-    let (seen, due) = (events.len(), course.moments.len());
-    findings.expect(Rule::Order, "the number of calls", seen, due);
+    let (actual, expected) = (events.len(), expectation.events.len());
+    findings.expect(Rule::Order, "the number of calls", actual, expected);
 }
 
-/// How often the counters have moved since the moment before.
+/// Checks how often the counters moved since the event before.
 fn accounting(findings: &mut Findings, case: &Case, event: &Event, accounted: u32) {
     let machine = &case.machine;
     let by = |counts| if counts { accounted } else { 0 };
@@ -243,36 +245,36 @@ fn accounting(findings: &mut Findings, case: &Case, event: &Event, accounted: u3
     findings.expect(Rule::CallDepth, "the count", event.calls, calls);
 }
 
-/// What the caller gets back.
-fn end(findings: &mut Findings, evidence: &Evidence<'_>) {
-    let Evidence {
+/// Checks what the caller gets back.
+fn end(findings: &mut Findings, run: &Run<'_>) {
+    let Run {
         case,
-        course,
+        expectation,
         trace,
         at,
         ..
-    } = *evidence;
+    } = *run;
     let end = &trace.end;
-    accounting(findings, case, end, course.accounted);
+    accounting(findings, case, end, expectation.accounted);
     for register in reg::PRESERVED {
-        let (seen, due) = (end.regs[register], course.regs[register]);
-        findings.expect(Rule::CalleeSaved, reg::NAMES[register], seen, due);
+        let (actual, expected) = (end.regs[register], expectation.regs[register]);
+        findings.expect(Rule::CalleeSaved, reg::NAMES[register], actual, expected);
     }
     findings.expect(
         Rule::StackPointer,
         "rsp of the caller",
         end.rsp(),
-        course.caller_rsp(at),
+        expectation.caller_rsp(at),
     );
-    // The function may have written to its arguments.
-    let own = (course.caller_rsp(at)..)
+    // The function may have overwritten its arguments.
+    let own = (expectation.caller_rsp(at)..)
         .step_by(8)
-        .zip(&course.caller_stack);
-    for (place, &due) in own.skip(course.stack_words()) {
-        let seen = end.word(at, place).unwrap_or(!due);
-        findings.expect(Rule::CallerMemory, "a word of the caller", seen, due);
+        .zip(&expectation.caller_stack);
+    for (place, &expected) in own.skip(expectation.stack_words()) {
+        let actual = end.word(at, place).unwrap_or(!expected);
+        findings.expect(Rule::CallerMemory, "a word of the caller", actual, expected);
     }
-    if let Some(due) = course.result {
-        findings.expect(Rule::ReturnValue, "rax", end.regs[reg::RAX], due);
+    if let Some(expected) = expectation.result {
+        findings.expect(Rule::ReturnValue, "rax", end.regs[reg::RAX], expected);
     }
 }

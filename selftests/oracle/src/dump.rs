@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Images that were built somewhere else, by whichever builder, for addresses of a kernel.
+//! Images from files, built by any builder for addresses of a kernel.
 //!
-//! A dump is a file of JSON objects, one a line, each an image with what it was asked for.
-//! Addresses and other 64-bit numbers are strings in hexadecimal, offsets are bytes from the
-//! image's first:
+//! A dump is a file of JSON objects, one per line: an image and the request for it. Addresses and
+//! other 64-bit numbers are hexadecimal strings, offsets are bytes from the start of the image:
 //!
 //! ```json
 //! {"kernel": "7.2.12", "ip": "0xffffffffc0201000", "flags": 2, "args": [[8, 0], [16, 1]],
@@ -20,19 +19,17 @@
 //! ```
 //!
 //! `args` are sizes and `BTF_FMODEL_*` flags, `run_ctx` is the size of `struct bpf_tramp_run_ctx`
-//! and the offset of `bpf_cookie`, `counted` lists the callees that account for their calls
-//! themselves. `preamble` is `"endbr"`, `{"kcfi": [hash, padding, endbr]}` or `{"fineibt": [hash,
-//! bhi thunk]}`.
+//! and the offset of `bpf_cookie`, `counted` lists the callees that do their own accounting.
+//! `preamble` is `"endbr"`, `{"kcfi": [hash, padding, endbr]}` or `{"fineibt": [hash, bhi thunk]}`.
 //!
-//! To run, an image has to be near the stand-ins, so it is moved: what its branches lead to, and
-//! what it reaches relative to `rip`, is looked up among the addresses above and replaced by the
-//! stand-in, in the same four bytes. Nothing else is touched: immediates (`im`, programs, cookies,
-//! the function's address) are compared as the numbers that they are. An address that means two
-//! things, or nothing, is an error.
+//! To run near the stubs, an image is relocated: the targets of its branches and of operands
+//! relative to RIP are looked up among the addresses above and replaced by those of the stubs, in
+//! the same four bytes. Nothing else changes: immediates (`im`, programs, cookies, the function's
+//! address) are compared as numbers. An unknown or ambiguous address is an error.
 
 use crate::case::{Arg, Case, Machine, Preamble, Prog, MAX_CODES, PAIRS};
 use crate::image::{Image, Skip};
-use crate::world::{stub, Addresses, PAGE};
+use crate::memory::{stub, Addresses, PAGE};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Register};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,44 +105,44 @@ pub struct Dumped {
     pub fp: [u64; 2],
 }
 
-/// What is at an address.
+/// What an address refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
+enum Symbol {
     Stub(usize),
-    /// The function behind its entry, so many bytes from its first.
+    /// The function behind its entry, whose size in bytes this is.
     Body(u64),
     Depth,
     Calls,
 }
 
-/// The addresses of one dumped image.
+/// The addresses of a dumped image.
 #[derive(Default)]
 struct Symbols {
-    meanings: BTreeMap<u64, Meaning>,
+    addresses: BTreeMap<u64, Symbol>,
     pairs: Vec<(Hex, Hex)>,
     codes: Vec<Hex>,
 }
 
 impl Symbols {
-    fn add(&mut self, Hex(addr): Hex, meaning: Meaning) -> Result<(), String> {
-        match self.meanings.insert(addr, meaning) {
-            Some(other) if other != meaning => {
-                Err(format!("{addr:#x} is both {other:?} and {meaning:?}"))
+    fn add(&mut self, Hex(addr): Hex, symbol: Symbol) -> Result<(), String> {
+        match self.addresses.insert(addr, symbol) {
+            Some(other) if other != symbol => {
+                Err(format!("{addr:#x} is both {other:?} and {symbol:?}"))
             }
             _ => Ok(()),
         }
     }
 
-    /// The program in terms of the stand-ins.
+    /// Translates a program to stubs.
     fn prog(&mut self, dumped: &DumpedProg) -> Result<Prog, String> {
         let pair = place(&mut self.pairs, (dumped.enter, dumped.exit));
         let code = place(&mut self.codes, dumped.entry);
         if pair >= PAIRS || code >= MAX_CODES {
             return Err("too many helpers or programs".into());
         }
-        self.add(dumped.enter, Meaning::Stub(stub::ENTER + pair))?;
-        self.add(dumped.exit, Meaning::Stub(stub::EXIT + pair))?;
-        self.add(dumped.entry, Meaning::Stub(stub::PROG + code))?;
+        self.add(dumped.enter, Symbol::Stub(stub::ENTER + pair))?;
+        self.add(dumped.exit, Symbol::Stub(stub::EXIT + pair))?;
+        self.add(dumped.entry, Symbol::Stub(stub::PROG + code))?;
         Ok(Prog {
             addr: dumped.prog.0,
             code,
@@ -158,7 +155,7 @@ impl Symbols {
     }
 }
 
-/// The place of `item`, which is added if it is new.
+/// Index of `item`, which is added if it is new.
 fn place<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     let known = list.iter().position(|other| *other == item);
     known.unwrap_or_else(|| {
@@ -172,29 +169,29 @@ impl Dumped {
     ///
     /// # Errors
     ///
-    /// It is not of the form above.
+    /// The line does not have the form above.
     pub fn parse(line: &str) -> Result<Self, String> {
         serde_json::from_str(line).map_err(|e| e.to_string())
     }
 
-    /// The case, and the image moved to `at`.
+    /// The case, and the image relocated to `at`.
     ///
     /// # Errors
     ///
-    /// The image leads to an address that is not in the dump, or the dump contradicts itself.
-    pub fn moved(&self, at: &Addresses) -> Result<(Case, Image), String> {
+    /// The image refers to an address that is not in the dump, or the dump is inconsistent.
+    pub fn relocate(&self, at: &Addresses) -> Result<(Case, Image), String> {
         let mut symbols = Symbols::default();
         let entry = if self.endbr { 9 } else { 5 };
         let body = Hex(self.func.0.wrapping_add(entry));
-        symbols.add(self.tramp_enter, Meaning::Stub(stub::TRAMP_ENTER))?;
-        symbols.add(self.tramp_exit, Meaning::Stub(stub::TRAMP_EXIT))?;
-        symbols.add(body, Meaning::Body(entry))?;
-        for (addr, meaning) in [
-            (self.return_thunk, Meaning::Stub(stub::RETURN_THUNK)),
-            (self.call_depth, Meaning::Depth),
-            (self.call_count, Meaning::Calls),
+        symbols.add(self.tramp_enter, Symbol::Stub(stub::TRAMP_ENTER))?;
+        symbols.add(self.tramp_exit, Symbol::Stub(stub::TRAMP_EXIT))?;
+        symbols.add(body, Symbol::Body(entry))?;
+        for (addr, symbol) in [
+            (self.return_thunk, Symbol::Stub(stub::RETURN_THUNK)),
+            (self.call_depth, Symbol::Depth),
+            (self.call_count, Symbol::Calls),
         ] {
-            addr.map_or(Ok(()), |addr| symbols.add(addr, meaning))?;
+            addr.map_or(Ok(()), |addr| symbols.add(addr, symbol))?;
         }
         let preamble = match self.preamble {
             None => Preamble::None,
@@ -205,7 +202,7 @@ impl Dumped {
                 endbr,
             },
             Some(DumpedPreamble::FineIbt(hash, bhi)) => {
-                let thunk = Meaning::Stub(stub::BHI_THUNK);
+                let thunk = Symbol::Stub(stub::BHI_THUNK);
                 bhi.map_or(Ok(()), |addr| symbols.add(addr, thunk))?;
                 let bhi = bhi.is_some();
                 Preamble::FineIbt { hash, bhi }
@@ -221,8 +218,8 @@ impl Dumped {
         );
         let mut counted = 0;
         for addr in &self.counted {
-            match symbols.meanings.get(&addr.0) {
-                Some(Meaning::Stub(id)) => counted |= 1 << (id % 64),
+            match symbols.addresses.get(&addr.0) {
+                Some(Symbol::Stub(id)) => counted |= 1 << (id % 64),
                 other => return Err(format!("{:#x} is counted, but {other:?}", addr.0)),
             }
         }
@@ -258,7 +255,7 @@ impl Dumped {
             return Err("more code than a page holds".into());
         }
         let image = Image {
-            code: move_code(&code, self.ip.0, &symbols.meanings, at)?,
+            code: relocate_code(&code, self.ip.0, &symbols.addresses, at)?,
             skips: skips.collect(),
             fp: self.fp,
         };
@@ -266,11 +263,11 @@ impl Dumped {
     }
 }
 
-/// Points everything in `code` that is relative to where it runs at the stand-ins.
-fn move_code(
+/// Redirects everything in `code` that is relative to RIP to the stubs.
+fn relocate_code(
     code: &[u8],
     ip: u64,
-    meanings: &BTreeMap<u64, Meaning>,
+    addresses: &BTreeMap<u64, Symbol>,
     at: &Addresses,
 ) -> Result<Vec<u8>, String> {
     let mut moved = code.to_vec();
@@ -289,16 +286,16 @@ fn move_code(
         } else {
             continue;
         };
-        let new = match meanings.get(&target) {
-            Some(Meaning::Body(entry)) => at.func() + entry,
-            Some(&Meaning::Stub(id)) => at.stub(id),
-            Some(Meaning::Depth) => at.depth(),
-            Some(Meaning::Calls) => at.calls(),
-            None => return Err(format!("nothing is known to be at {target:#x}")),
+        let new = match addresses.get(&target) {
+            Some(Symbol::Body(entry)) => at.func() + entry,
+            Some(&Symbol::Stub(id)) => at.stub(id),
+            Some(Symbol::Depth) => at.depth(),
+            Some(Symbol::Calls) => at.calls(),
+            None => return Err(format!("unknown address {target:#x}")),
         };
         let offset = (insn.ip() - ip) as usize;
         let next = at.image + offset as u64 + insn.len() as u64;
-        // The stand-ins are within reach.
+        // The stubs are within reach.
         let rel32 = new.wrapping_sub(next) as u32;
         moved[offset + field..][..4].copy_from_slice(&rel32.to_le_bytes());
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a builder hands out, whichever it was.
+//! An image and its records, from any builder.
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq)]

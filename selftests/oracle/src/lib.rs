@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The second judge of trampoline images: it runs them.
+//! Executes trampoline images on the host and checks what they do.
 //!
-//! An image is mapped near stand-ins for everything that it calls, a traced function is called, and
-//! what all of them have seen is held against the [`contract`]. The judge knows neither builder;
-//! [`rust`] and [`dump`] only fetch what they have built.
+//! An image is mapped near mock functions for everything that it calls. A traced function is
+//! called, the mocks record registers, stack and memory at each call, and the records are compared
+//! with what the [`contract`] expects. The checks do not depend on either builder: [`rust`] and
+//! [`dump`] only supply images.
 //!
-//! | room        | what it knows                                                     |
-//! |-------------|-------------------------------------------------------------------|
-//! | `case`      | what an image is asked for                                        |
-//! | `abi`       | how a compiler passes arguments                                   |
-//! | `behaviour` | how everything around an image may behave: the exam               |
-//! | `contract`  | what must come of it                                              |
-//! | `world`     | the memory in which an image runs                                 |
-//! | `mocks`     | the stand-ins, in the process that runs images                    |
-//! | `worker`    | that process, which an image may kill                             |
-//! | `exam`      | all of them together: an image in, a report out                   |
-//! | `cases`     | a grid of cases, and random ones                                  |
+//! | module     | what it holds                                                           |
+//! |------------|-------------------------------------------------------------------------|
+//! | `case`     | a request for an image, independent of a builder                        |
+//! | `cases`    | a grid of cases, and random ones                                        |
+//! | `scenario` | what happens around an image in a run: results of helpers, detaching, … |
+//! | `contract` | what must hold for a run: expectation and checks                        |
+//! | `abi`      | how a compiler passes arguments                                         |
+//! | `memory`   | the memory that images run in: code, stack, script and trace            |
+//! | `mocks`    | mock functions, which record calls                                      |
+//! | `child`    | the process that executes images, which an image may crash              |
+//! | `checker`  | all of these together: an image in, a report out                        |
+//! | `rust`     | images of the Rust builder                                              |
+//! | `dump`     | images from files                                                       |
 //!
-//! `cargo test -p oracle` examines the grid, 2,000 random cases, images of C and planted faults.
-//! From the environment:
+//! `cargo test -p oracle` checks the grid, 2,000 random cases, images of the C builder, and
+//! mutations of correct images, which must be rejected. The environment has options:
 //!
-//! | variable        | what it asks for                                              |
-//! |-----------------|---------------------------------------------------------------|
-//! | `ORACLE_CASES`  | how many random cases (2000)                                  |
-//! | `ORACLE_SEED`   | the number of the first of them (1); a number is a case       |
-//! | `ORACLE_IMAGES` | files of other images to examine, in the form of [`dump`]     |
+//! | variable        | what it sets                                                       |
+//! |-----------------|--------------------------------------------------------------------|
+//! | `ORACLE_CASES`  | number of random cases (2000)                                      |
+//! | `ORACLE_SEED`   | seed of the first of them (1); the seed of a case reproduces it    |
+//! | `ORACLE_IMAGES` | files of other images to check, see [`dump`]                       |
 //!
 //! A long run: `ORACLE_CASES=100000 cargo test --release -p oracle random -- --nocapture`.
 
@@ -33,14 +36,14 @@
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
 pub mod abi;
-pub mod behaviour;
 pub mod case;
 pub mod cases;
+pub mod checker;
+pub mod child;
 pub mod contract;
 pub mod dump;
-pub mod exam;
 pub mod image;
+pub mod memory;
 mod mocks;
 pub mod rust;
-pub mod worker;
-pub mod world;
+pub mod scenario;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The side that runs images: it calls the traced function and stands in for everything that an
-//! image calls. It notes what it sees, does what it is told and judges nothing.
+//! Mock functions for everything that an image calls, and the call of the traced function.
 //!
-//! All of this runs in a process of its own (see [`worker`](crate::worker)), between a signal to
-//! go and the next stop, and nothing in here allocates, locks or panics.
+//! A mock records the state at its call and performs the action that the script has for it; it
+//! checks nothing. All of this runs in the child process (see [`child`](crate::child)) between two
+//! stops, and does not allocate, lock or panic.
 
 use crate::abi::reg;
-use crate::world::{action, Action, Event, Memory, Step, Trace, MAX_EVENTS, MAX_STEPS};
-use crate::world::{stub, CALLS, DEPTH, WINDOW};
+use crate::memory::{action, Action, Event, Memory, Step, Trace, MAX_EVENTS, MAX_STEPS};
+use crate::memory::{stub, CALLS, DEPTH, WINDOW};
 use nix::libc;
 use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
@@ -17,16 +17,16 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The memory that images run in.
 static MEMORY: AtomicPtr<Memory> = AtomicPtr::new(ptr::null_mut());
-/// This side's stack, while an image is on its own.
+/// RSP of this code while an image runs.
 static HOST_RSP: AtomicU64 = AtomicU64::new(0);
 static ENTRY: AtomicU64 = AtomicU64::new(0);
 static RAX: AtomicU64 = AtomicU64::new(0);
 
-/// Exit status of a process whose image did what cannot be noted.
+/// Exit statuses of a process whose image made an unexpected call, or ran into an `int3`.
 pub const WRONG_CALL: c_int = 101;
 pub const BREAKPOINT: c_int = 102;
 
-/// What the caller-saved registers hold behind a call.
+/// Value of the caller-saved registers after a call.
 const CLOBBER: u64 = 0x0bad_c0de_0bad_c0de;
 
 const CALLER_SAVED: [usize; 8] = [
@@ -40,13 +40,13 @@ const CALLER_SAVED: [usize; 8] = [
     reg::R11,
 ];
 
-/// The trap flag: an interrupt behind each instruction.
+/// The trap flag: an exception after each instruction.
 const TF: u64 = 1 << 8;
 
 extern "C" {
-    /// Where all stand-ins lead, with their number on top of the stack.
+    /// All stubs jump here, with their number on top of the stack.
     pub fn oracle_record();
-    /// Calls what the script says and notes how it comes back.
+    /// Calls the entry of the script and records the state at its return.
     fn oracle_launch();
 }
 
@@ -55,7 +55,7 @@ std::arch::global_asm!(
     ".globl oracle_record",
     "oracle_record:",
     "   pushfq",
-    // Single steps are for images only.
+    // Only images are single-stepped.
     "   pushfq",
     "   and qword ptr [rsp], {no_tf}",
     "   popfq",
@@ -115,33 +115,33 @@ std::arch::global_asm!(
     trace_regs = const offset_of!(Memory, trace.end.regs),
 );
 
-/// Runs the script in `memory` to its end, or dies of it.
+/// Executes the script in `memory`. A wrong image ends the process.
 ///
 /// # Safety
 ///
-/// `memory` is mapped, and the process has nothing to lose.
+/// `memory` is mapped, and the process is the child, which may die.
 pub unsafe fn run(memory: *mut Memory) {
     MEMORY.store(memory, Ordering::Relaxed);
-    // SAFETY: The script and the trace lie in the mapped memory, and nobody else is at them now.
+    // SAFETY: Script and trace lie in the mapped memory, and nothing else accesses them now.
     unsafe {
         let trace = &mut (*memory).trace;
         (trace.nr_events, trace.nr_steps) = (0, 0);
         ENTRY.store((*memory).script.entry, Ordering::Relaxed);
         reset_counters(memory);
         oracle_launch();
-        keep(memory, &mut (*memory).trace.end);
+        snapshot(memory, &mut (*memory).trace.end);
     }
 }
 
 unsafe fn reset_counters(memory: *mut Memory) {
-    // SAFETY: The caller's.
+    // SAFETY: By the caller's promise.
     unsafe {
         (*memory).counters.depth = DEPTH;
         (*memory).counters.calls = CALLS;
     }
 }
 
-/// What `oracle_record` has pushed, and what was on the stack above it.
+/// What `oracle_record` pushed, and the stack above it.
 #[repr(C)]
 struct Pushed {
     regs: [u64; 16],
@@ -150,19 +150,20 @@ struct Pushed {
     return_address: u64,
 }
 
-/// Notes a call and does what the script says.
+/// Records a call and performs its action.
 extern "C" fn on_event(pushed: &mut Pushed) {
     let memory = MEMORY.load(Ordering::Relaxed);
     let rsp = addr_of!(pushed.return_address) as u64;
-    // SAFETY: The memory is mapped, and while an image runs nobody else is at it. What the script
-    // tells to write, it tells for an image that keeps its contract; another one may die of it.
+    // SAFETY: The memory is mapped, and nothing else accesses it while an image runs. What the
+    // script writes is valid for an image that keeps the contract; another one may crash, which the
+    // parent sees.
     unsafe {
         let trace = addr_of_mut!((*memory).trace);
         let number = (*trace).nr_events as usize;
         if number >= MAX_EVENTS {
             libc::_exit(WRONG_CALL);
         }
-        note(memory, &mut (*trace).events[number], pushed, rsp);
+        record(memory, &mut (*trace).events[number], pushed, rsp);
         reset_counters(memory);
         (*trace).nr_events = number as u64 + 1;
 
@@ -170,7 +171,7 @@ extern "C" fn on_event(pushed: &mut Pushed) {
         if action.id != pushed.id {
             libc::_exit(WRONG_CALL);
         }
-        act(memory, pushed, action, rsp);
+        perform(memory, pushed, action, rsp);
         if !matches!(pushed.id as usize, stub::RETURN_THUNK | stub::BHI_THUNK) {
             for reg in CALLER_SAVED {
                 pushed.regs[reg] = CLOBBER;
@@ -180,18 +181,18 @@ extern "C" fn on_event(pushed: &mut Pushed) {
     }
 }
 
-unsafe fn note(memory: *mut Memory, event: &mut Event, pushed: &Pushed, rsp: u64) {
+unsafe fn record(memory: *mut Memory, event: &mut Event, pushed: &Pushed, rsp: u64) {
     event.id = pushed.id;
     event.regs = pushed.regs;
     event.regs[reg::RSP] = rsp;
     event.rflags = pushed.rflags;
-    // SAFETY: The caller's.
-    unsafe { keep(memory, event) };
+    // SAFETY: By the caller's promise.
+    unsafe { snapshot(memory, event) };
 }
 
-/// Keeps what memory there is to keep with an event.
-unsafe fn keep(memory: *mut Memory, event: &mut Event) {
-    // SAFETY: The caller's; the window is the upper end of the stack.
+/// Records counters and stack.
+unsafe fn snapshot(memory: *mut Memory, event: &mut Event) {
+    // SAFETY: By the caller's promise; the window is the upper end of the stack.
     unsafe {
         event.depth = (*memory).counters.depth;
         event.calls = (*memory).counters.calls;
@@ -200,12 +201,12 @@ unsafe fn keep(memory: *mut Memory, event: &mut Event) {
     }
 }
 
-unsafe fn act(memory: *mut Memory, pushed: &Pushed, action: Action, rsp: u64) {
-    let Action { value, what, .. } = action;
-    // SAFETY: The caller's.
+unsafe fn perform(memory: *mut Memory, pushed: &Pushed, action: Action, rsp: u64) {
+    let Action { value, effects, .. } = action;
+    // SAFETY: By the caller's promise.
     unsafe {
         let script = addr_of!((*memory).script);
-        if what & action::FILL_RUN_CTX != 0 {
+        if effects & action::FILL_RUN_CTX != 0 {
             let run_ctx = pushed.regs[reg::RSI] as *mut u8;
             let cookie = (*script).bpf_cookie_off as usize;
             for at in 0..(*script).run_ctx_size as usize {
@@ -214,17 +215,17 @@ unsafe fn act(memory: *mut Memory, pushed: &Pushed, action: Action, rsp: u64) {
                 }
             }
         }
-        if what & action::WRITE_COOKIE != 0 {
+        if effects & action::WRITE_COOKIE != 0 {
             let ctx = pushed.regs[reg::RDI] as *mut u64;
             let index = (ctx.sub(1).read_unaligned() >> 8) & 0xff;
             ctx.sub(index as usize).write_unaligned(value);
         }
-        if what & action::FILL_STACK_ARGS != 0 {
+        if effects & action::FILL_STACK_ARGS != 0 {
             for at in 1..=(*script).stack_args {
                 ((rsp + 8 * at) as *mut u64).write_unaligned(value);
             }
         }
-        if what & action::PATCH != 0 {
+        if effects & action::PATCH != 0 {
             let patches = &(*script).patches;
             for patch in patches.iter().take((*script).nr_patches as usize) {
                 ptr::copy_nonoverlapping(patch.bytes.as_ptr(), patch.addr as *mut u8, 5);
@@ -233,11 +234,11 @@ unsafe fn act(memory: *mut Memory, pushed: &Pushed, action: Action, rsp: u64) {
     }
 }
 
-/// Notes an instruction of the image, for [`TF`]; ends the process at a breakpoint.
+/// Records an instruction of the image, for [`TF`]; ends the process at a breakpoint.
 pub extern "C" fn on_trap(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let memory = MEMORY.load(Ordering::Relaxed);
-    // SAFETY: The kernel hands a handler with SA_SIGINFO both. The memory is mapped, and while an
-    // image runs nobody else is at it.
+    // SAFETY: The kernel passes both to a handler with SA_SIGINFO. The memory is mapped, and
+    // nothing else accesses it while an image runs.
     unsafe {
         if (*info).si_code != libc::TRAP_TRACE {
             libc::_exit(BREAKPOINT);

@@ -4,15 +4,15 @@
 
 use crate::case::{self, Case, Prog};
 use crate::image::{Image, Skip};
-use crate::world::{stub, Addresses};
+use crate::memory::{stub, Addresses};
 use builder::{
     self as builder, CallDepth, Callee, Error, Flags, FuncModel, Machine, Preamble, Program,
     Programs, Quirks, Request, Target, IMAGE_MAX, MAX_LINKS,
 };
 
-/// What the builder is asked for, with all that it refers to.
+/// A request to the Rust builder, with all that it refers to.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct OwnedRequest {
     pub target: Target,
     pub flags: Flags,
     pub fentry: Vec<Program>,
@@ -23,12 +23,12 @@ pub struct Asked {
     pub arena_base: Option<u64>,
 }
 
-/// Translates a case.
+/// Translates a case to a request.
 ///
 /// # Errors
 ///
-/// The builder does not take such a function.
-pub fn ask(case: &Case, at: &Addresses, quirks: Quirks) -> Result<Asked, Error> {
+/// The builder refuses the function's arguments.
+pub fn request(case: &Case, at: &Addresses, quirks: Quirks) -> Result<OwnedRequest, Error> {
     let counted = |id: usize| (case.machine.counted >> (id % 64)) & 1 != 0;
     let callee = |id: usize| Callee {
         addr: at.stub(id),
@@ -50,7 +50,7 @@ pub fn ask(case: &Case, at: &Addresses, quirks: Quirks) -> Result<Asked, Error> 
     let sizes: Vec<_> = case.args.iter().map(|arg| arg.size).collect();
     let arg_flags: Vec<_> = case.args.iter().map(|arg| arg.flags).collect();
     let machine = &case.machine;
-    Ok(Asked {
+    Ok(OwnedRequest {
         target: Target {
             model: FuncModel::new(&sizes, &arg_flags)?,
             addr: at.func(),
@@ -96,12 +96,12 @@ pub fn ask(case: &Case, at: &Addresses, quirks: Quirks) -> Result<Asked, Error> 
     })
 }
 
-impl Asked {
-    /// Has the image built.
+impl OwnedRequest {
+    /// Builds the image.
     ///
     /// # Errors
     ///
-    /// Those of the builder.
+    /// The builder's.
     pub fn build(&self, at: &Addresses) -> Result<Image, Error> {
         let request = Request {
             target: &self.target,
@@ -135,11 +135,11 @@ impl Asked {
     }
 }
 
-/// The image for a case, as the C builder of today makes it.
+/// The image for a case, with the quirks of the current C builder.
 ///
 /// # Errors
 ///
 /// Those of the builder.
 pub fn build(case: &Case, at: &Addresses) -> Result<Image, Error> {
-    ask(case, at, Quirks::C)?.build(at)
+    request(case, at, Quirks::C)?.build(at)
 }

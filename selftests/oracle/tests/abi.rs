@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The oracle passes arguments as a compiler does: functions that rustc has compiled find them
-//! where `abi::places` puts them.
+//! `abi::places` agrees with a compiler: functions compiled by rustc get their arguments from the
+//! places that it assigns.
 
 use oracle::abi::{places, reg, Place};
 use oracle::case::Arg;
@@ -15,13 +15,13 @@ type Words = extern "C" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64
 #[derive(Clone, Copy)]
 struct Pair(u64, u64);
 
-/// Two words as well, the second one not full.
+/// Two words, the second one half used.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Short(u64, u32);
 
 /// Calls `function` with the numbers 1, 2, 3, ... as the words of arguments of these sizes, and
-/// gives what it makes of them.
+/// returns its result.
 fn call(function: Words, sizes: &[u8]) -> u64 {
     let args: Vec<_> = sizes.iter().map(|&size| Arg { size, flags: 0 }).collect();
     let (mut regs, mut stack) = ([0xbad; 6], [0xbad; 6]);
@@ -38,7 +38,7 @@ fn call(function: Words, sizes: &[u8]) -> u64 {
     function(a, b, c, d, e, f, g, h, i, j, k, l)
 }
 
-/// A number in which every word has a digit of its own.
+/// A number with one hexadecimal digit per word.
 fn digits(words: &[u64]) -> u64 {
     words.iter().fold(0, |sum, word| (sum << 4) | word)
 }
@@ -62,8 +62,8 @@ extern "C" fn mixed(a: Pair, b: u8, c: Short, d: Pair, e: u16, f: Short) -> u64 
 
 #[test]
 fn a_compiler_agrees() {
-    // SAFETY: All of them take words in registers and on the stack and return one; what is on the
-    // stack beyond their arguments is nothing to them.
+    // SAFETY: All of them take words in registers and on the stack and return one. They do not read
+    // the stack beyond their own arguments.
     let functions: [(Words, &[u8]); 4] = unsafe {
         [
             (

@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Images of the C builder keep the contract too.
+//! Images of the C builder keep the contract.
 //!
-//! `images/` holds what the C builder of two kernels made of cases like those of `cases::random`:
-//! `__arch_prepare_bpf_trampoline()` of their `arch/x86/net/bpf_jit_comp.c`, compiled for user
-//! space, where the addresses of programs and images are given to it as numbers of a kernel.
-//! `ORACLE_IMAGES=file...` adds other dumps of the form that `oracle::dump` describes.
+//! `images/` holds what the C builders of two kernels made of cases like those of `cases::random`:
+//! `__arch_prepare_bpf_trampoline()` of `arch/x86/net/bpf_jit_comp.c` was compiled for user space
+//! and given addresses of a kernel for programs and images. `ORACLE_IMAGES=file...` adds other
+//! dumps, in the form that `oracle::dump` describes.
 //!
-//! That these are few is no loss. Judge one compares the images of both builders byte for byte, for
-//! the same request at the same address; and an image is the same wherever it runs, but for what is
-//! relative to where that is (the last test here). So what the oracle finds of a Rust image on the
-//! host holds for the C image in the kernel.
+//! They are few, but `make compare` compares the images of both builders byte by byte for the same
+//! request and address, and an image differs between addresses only in what is relative to RIP (see
+//! the last test). So what the oracle finds for a Rust image on the host holds for the C image in
+//! the kernel.
 
 use oracle::case::{flags, Case, Prog};
 use oracle::cases::random;
+use oracle::checker::Checker;
 use oracle::contract::Rule;
 use oracle::dump::{Dumped, DumpedPreamble, DumpedProg, Hex};
-use oracle::exam::Examiner;
 use oracle::image::Image;
-use oracle::world::{stub, Addresses, Room};
+use oracle::memory::{stub, Addresses, Placement};
 use oracle::{abi, case, rust};
 use std::{env, fs};
 
-const HIGH: Room = Room {
+const HIGH: Placement = Placement {
     high: true,
     offset: 0x40,
 };
-const LOW: Room = Room {
+const LOW: Placement = Placement {
     high: false,
     offset: 0x6a0,
 };
 
-/// The sentence that the image breaks because its builder is wrong.
+/// The rule that the image breaks because of a known quirk of its builder.
 fn quirk(kernel: &str, case: &Case) -> Option<Rule> {
     let on_stack = abi::stack_words(&abi::places(&case.args)) != 0;
     let indirect = case.has(flags::INDIRECT) && !case.fentry.is_empty();
@@ -39,22 +39,24 @@ fn quirk(kernel: &str, case: &Case) -> Option<Rule> {
     (kernel.starts_with("7.2") && indirect && on_stack).then_some(Rule::ContextArguments)
 }
 
-/// Examines a dump and says how many images passed, and how many showed a quirk.
-fn examine(path: &str) -> (usize, usize) {
+/// Checks a dump and returns how many images passed, and how many showed a quirk.
+fn check(path: &str) -> (usize, usize) {
     let dump = fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let mut examiner = Examiner::new().unwrap();
+    let mut checker = Checker::new().unwrap();
     let (mut passed, mut quirks) = (0, 0);
     for (number, line) in (1..).zip(dump.lines()) {
         let place = format!("{path}:{number}");
-        let at = examiner.addresses(if number % 2 == 0 { LOW } else { HIGH });
+        let at = checker.addresses(if number % 2 == 0 { LOW } else { HIGH });
         let dumped = Dumped::parse(line).unwrap_or_else(|e| panic!("{place}: {e}"));
-        let (case, image) = dumped.moved(&at).unwrap_or_else(|e| panic!("{place}: {e}"));
-        let report = examiner.examine(&case, &image, &at, 0);
+        let (case, image) = dumped
+            .relocate(&at)
+            .unwrap_or_else(|e| panic!("{place}: {e}"));
+        let report = checker.check(&case, &image, &at, 0);
         match (quirk(&dumped.kernel, &case), report.violations.first()) {
             (None, None) => passed += 1,
             (Some(rule), Some(_)) if report.rules().contains(&rule) => quirks += 1,
             (quirk, first) => {
-                let first = first.map_or("no mistake".into(), ToString::to_string);
+                let first = first.map_or("no violation".into(), ToString::to_string);
                 panic!(
                     "{place}: {first}, expected {quirk:?}, at {:?}",
                     report.failed
@@ -74,14 +76,14 @@ fn c_images_pass() {
     let given = env::var("ORACLE_IMAGES").unwrap_or_default();
     let given = given.split_whitespace().map(String::from);
     for path in own.into_iter().chain(given) {
-        let (passed, quirks) = examine(&path);
+        let (passed, quirks) = check(&path);
         let file = path.rsplit('/').next().unwrap_or_default();
         println!("{file}: {passed} images passed, {quirks} showed a known quirk");
         assert!(passed > 0, "{path} is empty");
     }
 }
 
-/// What a dump of an image at `at` says.
+/// The dump of an image at `at`.
 fn dump(case: &Case, image: &Image, at: &Addresses) -> Dumped {
     let hex = |id: usize| Hex(at.stub(id));
     let counted = |id: &usize| (case.machine.counted >> (id % 64)) & 1 != 0;
@@ -152,53 +154,53 @@ fn dump(case: &Case, image: &Image, at: &Addresses) -> Dumped {
     }
 }
 
-/// An image that is moved is the image that would have been built there.
+/// A relocated image is equal to one that was built for the new address.
 #[test]
-fn images_do_not_care_where_they_are() {
-    let examiners = [0; 2].map(|_| Examiner::new().unwrap());
-    let from = examiners[0].addresses(HIGH);
-    let to = examiners[1].addresses(LOW);
+fn relocated_images_are_equal() {
+    let checkers = [0; 2].map(|_| Checker::new().unwrap());
+    let from = checkers[0].addresses(HIGH);
+    let to = checkers[1].addresses(LOW);
     let mut moved = 0;
     for number in 0..500 {
         let mut case = random(number).case;
-        // The function's address is one of the numbers that stay as they are.
+        // The function's address is an immediate, which is not relocated.
         case.flags &= !flags::IP_ARG;
         let Ok(image) = rust::build(&case, &from) else {
             continue;
         };
         let line = serde_json::to_string(&dump(&case, &image, &from)).unwrap();
-        // Stand-ins have other numbers here, so it is another case.
-        let (case, arrived) = Dumped::parse(&line).unwrap().moved(&to).unwrap();
+        // Stubs have other numbers after relocation, so the case is another one.
+        let (case, arrived) = Dumped::parse(&line).unwrap().relocate(&to).unwrap();
         assert_eq!(Ok(arrived), rust::build(&case, &to), "case {number}");
         moved += 1;
     }
-    println!("{moved} images moved");
+    println!("{moved} images relocated");
     assert!(moved > 400);
 }
 
 #[test]
-fn what_leads_nowhere_is_refused() {
-    let examiner = Examiner::new().unwrap();
-    let at = examiner.addresses(LOW);
+fn unknown_addresses_are_refused() {
+    let checker = Checker::new().unwrap();
+    let at = checker.addresses(LOW);
     let mut cases = (0..).map(|number| random(number).case);
     let small = |case: &Case| case.has(flags::CALL_ORIG) && case.calls().len() < 4;
     let case = cases.find(small).unwrap();
     let image = rust::build(&case, &at).unwrap();
     let good = dump(&case, &image, &at);
-    assert!(good.moved(&at).is_ok());
+    assert!(good.relocate(&at).is_ok());
 
     let elsewhere = Dumped {
         tramp_enter: Hex(0x1000),
         ..good.clone()
     };
     assert!(elsewhere
-        .moved(&at)
+        .relocate(&at)
         .unwrap_err()
-        .contains("nothing is known"));
+        .contains("unknown address"));
     let twice = Dumped {
         tramp_enter: good.tramp_exit,
         ..good
     };
-    assert!(twice.moved(&at).unwrap_err().contains("both"));
+    assert!(twice.relocate(&at).unwrap_err().contains("both"));
     assert!(Dumped::parse("{}").is_err());
 }

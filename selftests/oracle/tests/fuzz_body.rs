@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the fuzz target does, on a fixed set of inputs.
+//! The body of the fuzz target on a fixed set of inputs.
 
 #[path = "../../fuzz/src/builder.rs"]
 mod builder;
@@ -25,7 +25,7 @@ fn any_input_gets_an_answer() {
         }
     }
     println!("{images} images, {too_big} too big, {far} out of range, {refused} refused");
-    // Inputs of all kinds are among them.
+    // All kinds of results are among them.
     assert!([images, too_big, far, refused]
         .into_iter()
         .all(|kind| kind > 500));

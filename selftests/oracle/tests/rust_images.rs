@@ -4,26 +4,26 @@
 
 use builder::Error;
 use oracle::cases::{full, grid, random, Sample};
-use oracle::exam::Examiner;
+use oracle::checker::Checker;
 use oracle::rust;
 use std::panic::resume_unwind;
 use std::{env, thread};
 
-/// What a number of exams comes to.
+/// Results of several checks.
 #[derive(Debug, Default)]
 struct Sum {
     images: usize,
     runs: usize,
     calls: usize,
-    /// Calls at a stack that is aligned to 8 bytes only.
+    /// Number of calls with RSP aligned to 8 bytes only.
     calls_at_8: usize,
-    /// Cases whose image would not fit a page.
+    /// Number of cases whose image does not fit a page.
     too_big: usize,
 }
 
 impl Sum {
-    fn add(&mut self, examiner: &mut Examiner, sample: &Sample) {
-        let at = examiner.addresses(sample.room);
+    fn add(&mut self, checker: &mut Checker, sample: &Sample) {
+        let at = checker.addresses(sample.placement);
         let image = match rust::build(&sample.case, &at) {
             Ok(image) => image,
             Err(Error::TooBig) => {
@@ -32,7 +32,7 @@ impl Sum {
             }
             Err(error) => panic!("{error:?} for {sample:x?}"),
         };
-        let report = examiner.examine(&sample.case, &image, &at, sample.seed);
+        let report = checker.check(&sample.case, &image, &at, sample.seed);
         if let Some(first) = report.violations.first() {
             let seed = sample.seed;
             panic!(
@@ -57,14 +57,14 @@ impl Sum {
     }
 }
 
-/// Examines samples on all processors, each of which stops at the first one that fails.
-fn examine<I: Iterator<Item = Sample>>(name: &str, samples: impl Fn() -> I + Sync) -> Sum {
+/// Checks samples on all CPUs; each stops at its first violation.
+fn check<I: Iterator<Item = Sample>>(name: &str, samples: impl Fn() -> I + Sync) -> Sum {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let part = |number| {
-        let mut examiner = Examiner::new().unwrap();
+        let mut checker = Checker::new().unwrap();
         let mut sum = Sum::default();
         for sample in samples().skip(number).step_by(threads) {
-            sum.add(&mut examiner, &sample);
+            sum.add(&mut checker, &sample);
         }
         sum
     };
@@ -90,7 +90,7 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn grid_passes() {
-    let sum = examine("grid", grid);
+    let sum = check("grid", grid);
     assert_eq!((sum.images, sum.too_big), (grid().count(), 0));
     assert!(sum.images > 12_000);
 }
@@ -102,7 +102,7 @@ fn random_cases_pass() {
         "random cases {seed} to {}; ORACLE_SEED=n ORACLE_CASES=1 is one of them",
         seed + cases - 1
     );
-    let sum = examine("random", || (seed..seed + cases).map(random));
+    let sum = check("random", || (seed..seed + cases).map(random));
     assert_eq!((sum.images + sum.too_big) as u64, cases);
     // Most of them fit a page.
     assert!(sum.images > sum.too_big);
@@ -110,6 +110,6 @@ fn random_cases_pass() {
 
 #[test]
 fn full_images_pass() {
-    let sum = examine("full", full);
+    let sum = check("full", full);
     assert_eq!(sum.images, full().count());
 }

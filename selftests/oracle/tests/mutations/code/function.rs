@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Faults that the function and its caller notice.
+//! Mutations that affect the function and its caller.
 
-use super::{CodeFault, KEEP_RESULT};
-use crate::subjects::Subject::*;
+use super::{CodeMutation, KEEP_RESULT};
+use crate::bases::Base::*;
 use oracle::contract::Rule;
 
 /// The function and its caller.
-pub const FUNCTION: &[CodeFault] = &[
+pub const FUNCTION: &[CodeMutation] = &[
     (
         "argument not restored for the function",
         ModifyReturn,
@@ -91,7 +91,7 @@ pub const FUNCTION: &[CodeFault] = &[
         StackArguments,
         Rule::CallerMemory,
         |code| {
-            // mov rax, [rbp+20h] the other way round
+            // mov [rbp+20h], rax
             code.of(code.first("mov rax,[rbp+20h]"))[1] = 0x89;
         },
     ),
@@ -133,7 +133,7 @@ pub const FUNCTION: &[CodeFault] = &[
     (
         "frame pointer not set",
         ModifyReturn,
-        Rule::Survival,
+        Rule::Returns,
         |code| {
             code.drop(code.first("mov rbp,rsp"));
         },
@@ -141,7 +141,7 @@ pub const FUNCTION: &[CodeFault] = &[
     (
         "frame not taken down",
         ModifyReturn,
-        Rule::Survival,
+        Rule::Returns,
         |code| {
             code.drop(code.first("leave"));
         },
@@ -149,14 +149,9 @@ pub const FUNCTION: &[CodeFault] = &[
     ("frame not skipped", ModifyReturn, Rule::Order, |code| {
         code.drop(code.first("add rsp,8"));
     }),
-    (
-        "frame skipped twice",
-        ModifyReturn,
-        Rule::Survival,
-        |code| {
-            code.change(code.first("add rsp,8"), 8);
-        },
-    ),
+    ("frame skipped twice", ModifyReturn, Rule::Returns, |code| {
+        code.change(code.first("add rsp,8"), 8);
+    }),
     ("rbx not saved", ModifyReturn, Rule::CalleeSaved, |code| {
         code.drop(code.first("mov [rbp-38h],rbx"));
     }),
@@ -282,7 +277,7 @@ pub const FUNCTION: &[CodeFault] = &[
         ModifyReturn,
         Rule::CallerMemory,
         |code| {
-            // mov [rbp+18h], rbx: above what leads to the function and to its caller.
+            // mov [rbp+18h], rbx: above the return addresses
             let at = code.first("mov rbx,[rbp-38h]");
             code.of(at)[1] = 0x89;
             code.displace(at, 0x38 + 0x18);
@@ -291,7 +286,7 @@ pub const FUNCTION: &[CodeFault] = &[
     (
         "live patch called one word off",
         LivePatch,
-        Rule::Survival,
+        Rule::Returns,
         |code| {
             code.displace(code.first("mov rbx,[rbp+8]"), -8);
         },

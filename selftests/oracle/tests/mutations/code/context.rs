@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Faults in what programs see.
+//! Mutations of what programs read.
 
-use super::{CodeFault, KEEP_RESULT};
-use crate::subjects::Subject::*;
+use super::{CodeMutation, KEEP_RESULT};
+use crate::bases::Base::*;
 use oracle::contract::Rule;
 
-/// What programs see.
-pub const SIGHTS: &[CodeFault] = &[
+/// What programs read.
+pub const CONTEXT: &[CodeMutation] = &[
     (
         "session cookie not cleared",
         Sessions,
@@ -134,7 +134,7 @@ pub const SIGHTS: &[CodeFault] = &[
         ModifyReturn,
         Rule::ContextArguments,
         |code| {
-            // rsi becomes rdi.
+            // mov [rbp-20h], rdi
             code.of(code.first("mov [rbp-20h],rsi"))[2] ^= 0x08;
         },
     ),
@@ -191,7 +191,7 @@ pub const SIGHTS: &[CodeFault] = &[
         StructOps,
         Rule::ContextArguments,
         |code| {
-            // mov rax, rsi; the subtraction of 4 bytes goes with it.
+            // The subtraction clears the upper half as well, so both go.
             let at = code.first("mov eax,esi");
             let sub = code.after(at, "sub eax,*");
             code.drop(sub);

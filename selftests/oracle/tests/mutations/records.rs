@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Faults in what is recorded beside an image.
+//! Mutations of an image's records.
 
-use crate::subjects::Subject::{self, *};
+use crate::bases::Base::{self, *};
 use oracle::contract::Rule;
 use oracle::image::Image;
 
-/// A builder that keeps wrong records.
-pub type RecordFault = (&'static str, Subject, Rule, fn(&mut Image));
+/// A mutation of the records: name, base image, the rule that it breaks, change.
+pub type RecordMutation = (&'static str, Base, Rule, fn(&mut Image));
 
-pub const RECORDS: &[RecordFault] = &[
+pub const RECORDS: &[RecordMutation] = &[
     (
         "skip target before the exit helper",
         Sessions,
@@ -53,7 +53,7 @@ pub const RECORDS: &[RecordFault] = &[
     (
         "skip target one byte early",
         Sessions,
-        Rule::Survival,
+        Rule::Returns,
         |image| {
             image.skips[7].target -= 1;
         },
@@ -104,7 +104,7 @@ pub const RECORDS: &[RecordFault] = &[
         },
     ),
     (
-        "frame pointer at no time",
+        "empty frame pointer range",
         Sessions,
         Rule::FramePointer,
         |image| {

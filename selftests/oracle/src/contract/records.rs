@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an image shows without being called, and what its records say of it.
+//! Checks of the image's bytes and records, and of each instruction that ran.
 
-use super::{Evidence, Findings, Rule};
+use super::{Findings, Rule, Run};
 use crate::abi::reg;
 use crate::case::{flags, Case, Preamble};
 use crate::image::{Image, NOP5};
@@ -12,8 +12,8 @@ const INT3: u8 = 0xcc;
 const RET: u8 = 0xc3;
 const UDB: u8 = 0xd6;
 
-/// Judges what an image is before it runs.
-pub fn still(case: &Case, image: &Image) -> Findings {
+/// Checks an image before it runs.
+pub fn check_image(case: &Case, image: &Image) -> Findings {
     let mut findings = Findings::default();
     records(&mut findings, case, image);
     if case.has(flags::INDIRECT) {
@@ -24,25 +24,25 @@ pub fn still(case: &Case, image: &Image) -> Findings {
 
 fn records(findings: &mut Findings, case: &Case, image: &Image) {
     let calls = case.calls();
-    let (seen, due) = (image.skips.len(), calls.len());
-    findings.expect(Rule::SkipRecords, "their number", seen, due);
+    let (actual, expected) = (image.skips.len(), calls.len());
+    findings.expect(Rule::SkipRecords, "the number of records", actual, expected);
     let mut end = 0;
     for (skip, call) in image.skips.iter().zip(&calls) {
         findings.expect(Rule::SkipRecords, "prog", skip.prog, call.prog.addr);
-        // The kernel patches a nop, or nothing.
+        // The kernel patches a nop only.
         if image.bytes(skip.nop, NOP5.len()) != NOP5 {
-            findings.breach(Rule::SkipRecords, format!("no nop at {:#x}", skip.nop));
+            findings.violation(Rule::SkipRecords, format!("no nop at {:#x}", skip.nop));
         }
         let inside = skip.nop >= end && skip.target >= skip.nop + NOP5.len() as u64;
         if !inside || skip.target >= image.code.len() as u64 {
-            let detail = format!("from {:#x} to {:#x}", skip.nop, skip.target);
-            findings.breach(Rule::SkipRecords, detail);
+            let detail = format!("a jump from {:#x} to {:#x}", skip.nop, skip.target);
+            findings.violation(Rule::SkipRecords, detail);
         }
         end = skip.target;
     }
 }
 
-/// What indirect callers look at, and that nothing else can be called indirectly.
+/// Checks the preamble, and that the image cannot be called indirectly anywhere else.
 fn preamble(findings: &mut Findings, case: &Case, image: &Image) {
     let entry = case.entry_offset();
     let endbr = match case.preamble {
@@ -53,24 +53,27 @@ fn preamble(findings: &mut Findings, case: &Case, image: &Image) {
             padding,
             endbr,
         } => {
-            // A caller compares the 4 bytes that lie the padding and themselves before the entry.
-            let seen = image.bytes(entry - u64::from(padding) - 4, 4);
-            if seen != hash.to_le_bytes() {
-                findings.breach(Rule::Preamble, format!("the hash is {seen:02x?}"));
+            // A caller compares the 4 bytes in front of the padding, which ends at the entry.
+            let actual = image.bytes(entry - u64::from(padding) - 4, 4);
+            if actual != hash.to_le_bytes() {
+                findings.violation(Rule::Preamble, format!("the hash is {actual:02x?}"));
             }
             endbr
         }
     };
-    let seen = image.bytes(entry, 4) == ENDBR64;
-    if seen != endbr {
-        findings.breach(Rule::Preamble, format!("endbr64 at the entry: {seen}"));
+    let actual = image.bytes(entry, 4) == ENDBR64;
+    if actual != endbr {
+        findings.violation(
+            Rule::Preamble,
+            format!("endbr64 at the entry is {actual}, not {endbr}"),
+        );
     }
     if let Preamble::FineIbt { .. } = case.preamble {
-        // Direct calls land here: no endbr64 any more, and inside of what took its place the
-        // instruction by which the kernel tells a failed check from other traps.
+        // Direct calls of a FineIBT function land here. The `endbr64` is poisoned, and the poison
+        // contains the instruction by which the kernel recognizes a failed check.
         let behind = image.bytes(FINEIBT_SIZE, 4);
         if behind == ENDBR64 || behind.last() != Some(&UDB) {
-            findings.breach(Rule::Preamble, format!("{behind:02x?} behind the check"));
+            findings.violation(Rule::Preamble, format!("{behind:02x?} after the check"));
         }
     }
 }
@@ -78,46 +81,49 @@ fn preamble(findings: &mut Findings, case: &Case, image: &Image) {
 /// Bytes of a FineIBT check.
 const FINEIBT_SIZE: u64 = 16;
 
-/// Judges each instruction that was run.
-pub(super) fn steps(findings: &mut Findings, evidence: &Evidence<'_>) {
-    let Evidence {
+/// Checks each instruction that was single-stepped.
+pub(super) fn check_steps(findings: &mut Findings, run: &Run<'_>) {
+    let Run {
         case,
         image,
-        course,
+        expectation,
         trace,
         at,
-    } = *evidence;
+    } = *run;
     let steps = &trace.steps[..trace.nr_steps as usize];
     let [start, end] = image.fp;
     let Some(first) = steps.first() else {
         return;
     };
     if start >= end || end > image.code.len() as u64 {
-        findings.breach(Rule::FramePointer, format!("from {start:#x} to {end:#x}"));
+        findings.violation(
+            Rule::FramePointer,
+            format!("the range is {start:#x} to {end:#x}"),
+        );
     }
     for step in steps {
         let offset = step.rip - at.image;
         findings.run.insert(offset);
 
         let frame = first.rsp - 8;
-        let due = (start..end).contains(&offset);
-        let seen = step.rbp == frame && step.frame[0] == course.regs[reg::RBP];
-        if seen != due {
+        let expected = (start..end).contains(&offset);
+        let actual = step.rbp == frame && step.frame[0] == expectation.regs[reg::RBP];
+        if actual != expected {
             let detail = format!(
                 "at {offset:#x} rbp is {:#x}, the frame {frame:#x}",
                 step.rbp
             );
-            findings.breach(Rule::FramePointer, detail);
+            findings.violation(Rule::FramePointer, detail);
         }
-        // Below RSP nothing is safe, above the image's frame nothing is its own.
-        let frame_top = course.caller_rsp(at);
+        // RSP stays below what the image's frame may use.
+        let frame_top = expectation.caller_rsp(at);
         if step.rsp > frame_top || step.rsp % 8 != 0 {
-            findings.breach(Rule::StackPointer, format!("it is {:#x}", step.rsp));
+            findings.violation(Rule::StackPointer, format!("rsp is {:#x}", step.rsp));
         }
         if case.machine.sls && image.bytes(offset, 1) == [RET] {
             let behind = image.bytes(offset + 1, 1);
             if behind != [INT3] {
-                findings.breach(Rule::StraightLine, format!("{behind:02x?} behind ret"));
+                findings.violation(Rule::StraightLine, format!("{behind:02x?} after ret"));
             }
         }
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The process that runs images.
+//! The child process that executes images.
 //!
-//! An image that is wrong may do anything. So it runs in a child, which stops after each run and is
-//! sent on for the next one; a child that dies is a result like any other, and so is one that does
-//! not come to an end. The child may make no system call but the few that this takes.
+//! A wrong image may do anything, so it runs in a child process. The child stops after each run and
+//! is continued for the next one. A child that dies is a result like any other; so is one that
+//! exceeds its time. Seccomp restricts it to the few system calls that it needs.
 
+use crate::memory::{gs_base, Mapping, Memory, Script, PAGE};
 use crate::mocks;
-use crate::world::{gs_base, Memory, Script, World, PAGE};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{mprotect, ProtFlags};
@@ -18,67 +18,73 @@ use std::ffi::c_void;
 use std::io;
 use std::ptr::{self, NonNull};
 
-/// Processor time of a run, in seconds. A good image takes microseconds, and if each instruction is
-/// looked at a part of one.
+/// CPU time limit of a run in seconds. A correct image takes microseconds; single-stepped, a
+/// fraction of a second.
 const TIME: libc::time_t = 2;
 
-/// How a run has ended.
+/// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With the return to the caller.
+    /// The traced function returned to its caller.
     Returned,
-    /// With the end of the process.
-    Died(Death),
+    /// The process ended.
+    Crashed(Crash),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Death {
-    /// By this signal; `SIGPROF` if its time was over.
+pub enum Crash {
+    /// This signal; `SIGPROF` if the time limit was exceeded.
     Signal(Signal),
-    /// At an `int3`.
+    /// An `int3`.
     Breakpoint,
-    /// With a call that was not to be made.
+    /// A call that was not expected next.
     WrongCall,
-    /// Otherwise, with this exit status.
+    /// Any other exit, with this status.
     Status(i32),
 }
 
-/// A child at rest.
-pub struct Worker {
+/// A stopped child process.
+pub struct Child {
     child: Pid,
-    /// It has not been waited for to the end, so its number is still its own.
+    /// The process has not been reaped, so its PID is still valid.
     alive: bool,
 }
 
-impl Worker {
+impl Child {
     /// # Errors
     ///
-    /// No process can be had.
-    pub fn new(world: &World) -> io::Result<Self> {
-        let memory = world.memory();
+    /// The process cannot be created.
+    pub fn new(mapping: &Mapping) -> io::Result<Self> {
+        let memory = mapping.memory();
         // SAFETY: The child only runs `serve`, which neither allocates nor takes a lock.
         match unsafe { fork() }? {
             ForkResult::Child => serve(memory),
             ForkResult::Parent { child } => {
-                let mut worker = Self { child, alive: true };
-                match worker.wait()? {
-                    WaitStatus::Stopped(..) => Ok(worker),
-                    status => Err(io::Error::other(format!("no start: {status:?}"))),
+                let mut child = Self { child, alive: true };
+                match child.wait()? {
+                    WaitStatus::Stopped(..) => Ok(child),
+                    status => Err(io::Error::other(format!(
+                        "the child did not start: {status:?}"
+                    ))),
                 }
             }
         }
     }
 
-    /// Has the script run. After a death there has to be another worker.
+    /// Executes the script. After a crash this child cannot be used again.
     pub fn run(&mut self) -> io::Result<End> {
         signal::kill(self.child, Signal::SIGCONT)?;
         Ok(match self.wait()? {
             WaitStatus::Stopped(..) => End::Returned,
-            WaitStatus::Signaled(_, signal, _) => End::Died(Death::Signal(signal)),
-            WaitStatus::Exited(_, mocks::BREAKPOINT) => End::Died(Death::Breakpoint),
-            WaitStatus::Exited(_, mocks::WRONG_CALL) => End::Died(Death::WrongCall),
-            WaitStatus::Exited(_, status) => End::Died(Death::Status(status)),
-            status => return Err(io::Error::other(format!("what is {status:?}?"))),
+            WaitStatus::Signaled(_, signal, _) => End::Crashed(Crash::Signal(signal)),
+            WaitStatus::Exited(_, mocks::BREAKPOINT) => End::Crashed(Crash::Breakpoint),
+            WaitStatus::Exited(_, mocks::WRONG_CALL) => End::Crashed(Crash::WrongCall),
+            WaitStatus::Exited(_, status) => End::Crashed(Crash::Status(status)),
+            status => {
+                return Err(io::Error::other(format!(
+                    "unexpected wait status {status:?}"
+                )))
+            }
         })
     }
 
@@ -89,19 +95,18 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl Drop for Child {
     fn drop(&mut self) {
         if self.alive && signal::kill(self.child, Signal::SIGKILL).is_ok() {
-            // It cannot be waited for in vain.
+            // The child was killed, so this does not block.
             let _ = waitpid(self.child, None);
         }
     }
 }
 
-/// The child: one run after each stop.
+/// Main loop of the child: one run after each stop.
 fn serve(memory: *mut Memory) -> ! {
-    // SAFETY: This is the child's only thread, and all that it loses is itself. The memory is
-    // mapped here as it is in the parent.
+    // SAFETY: The child has only this thread. The memory is mapped here as it is in the parent.
     unsafe {
         let child = libc::getpid();
         if protect(memory).is_err() || prepare().is_err() || confine(child).is_err() {
@@ -123,7 +128,7 @@ fn serve(memory: *mut Memory) -> ! {
     }
 }
 
-/// Takes away the child's right to write what runs after runs rely on.
+/// Write-protects what later runs rely on.
 unsafe fn protect(memory: *mut Memory) -> nix::Result<()> {
     let code = ProtFlags::PROT_READ | ProtFlags::PROT_EXEC;
     // SAFETY: All of these are whole pages of the mapped memory, which the child only reads.
@@ -144,7 +149,7 @@ unsafe fn protect(memory: *mut Memory) -> nix::Result<()> {
     Ok(())
 }
 
-/// Gives the child its GS and the signals it needs, and ties its life to its parent's.
+/// Sets GS and the signal handlers, and ties the child's life to its parent's.
 unsafe fn prepare() -> nix::Result<()> {
     const ARCH_SET_GS: libc::c_int = 0x1001;
     const SIGNAL_STACK: usize = 64 * 1024;
@@ -172,7 +177,7 @@ unsafe fn prepare() -> nix::Result<()> {
     Ok(())
 }
 
-/// What an image may die of.
+/// Signals that a wrong image may cause.
 const FATAL: [Signal; 6] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,
@@ -182,14 +187,14 @@ const FATAL: [Signal; 6] = [
     Signal::SIGSYS,
 ];
 
-/// Leaves the child the system calls it needs: stop itself, arm its timer, return from a signal,
-/// end.
+/// Restricts the child to the system calls it needs: stop itself, arm its timer, return from a
+/// signal, exit.
 unsafe fn confine(child: libc::pid_t) -> nix::Result<()> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
-    // Fields of `struct seccomp_data`; of the arguments, the lower halves.
+    // Offsets in `struct seccomp_data`; those of arguments name the lower halves.
     const NUMBER: u32 = 0;
     const ARCH: u32 = 4;
     const ARG0: u32 = 16;
@@ -226,7 +231,7 @@ unsafe fn confine(child: libc::pid_t) -> nix::Result<()> {
         len: filter.len() as u16,
         filter: filter.as_ptr().cast_mut(),
     };
-    // SAFETY: The kernel copies the program; it concerns this process only.
+    // SAFETY: The kernel copies the program; it applies to this process only.
     unsafe {
         Errno::result(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
         let filter = libc::SECCOMP_MODE_FILTER;

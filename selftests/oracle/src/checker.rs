@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Putting an image through its exam: setting up the world for a run, running it, judging it.
+//! Checks an image: prepares memory for each run, executes the image and applies the contract.
 
 use crate::abi::reg;
-use crate::behaviour::{self, Behaviour};
 use crate::case::{flags, Case, Preamble};
-use crate::contract::course::Course;
-use crate::contract::{self, marks, Evidence, Findings, Rule, Violation};
+use crate::child::{Child, Crash, End};
+use crate::contract::expectation::Expectation;
+use crate::contract::{self, records, Findings, Rule, Run, Violation};
 use crate::image::Image;
+use crate::memory::{stub, Action, Addresses, Mapping, Memory, Patch, Placement, PAGE};
 use crate::mocks;
-use crate::worker::{Death, End, Worker};
-use crate::world::{stub, Action, Addresses, Memory, Patch, Room, World, PAGE};
+use crate::scenario::{self, Scenario};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::io;
 
-/// Flags at the call: none but the one that is always set, and the one that steps.
+/// RFLAGS at the call: only the bit that is always set; and the trap flag.
 const RFLAGS: u64 = 2;
 const TF: u64 = 1 << 8;
 
-/// Someone who examines images, one after the other.
-pub struct Examiner {
-    world: World,
-    worker: Option<Worker>,
+/// Executes and checks images, one after the other.
+pub struct Checker {
+    mapping: Mapping,
+    child: Option<Child>,
 }
 
-/// What came of an exam.
+/// Result of checking one image.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub runs: usize,
-    /// The behaviour at which the image failed first.
-    pub failed: Option<Behaviour>,
-    /// How it failed there.
+    /// The first scenario in which the image broke the contract.
+    pub failed: Option<Scenario>,
+    /// How it broke the contract there.
     pub violations: Vec<Violation>,
-    /// All calls that were made, and those at a stack aligned to 8 bytes only.
+    /// Number of calls, and of those with RSP aligned to 8 bytes only.
     pub calls: usize,
     pub calls_at_8: usize,
-    /// Offsets of the instructions that were run, as far as they were looked at.
+    /// Offsets of the instructions that ran, as far as runs were single-stepped.
     pub run: BTreeSet<u64>,
 }
 
@@ -49,60 +49,60 @@ impl Report {
         self.violations.iter().map(|v| v.rule).collect()
     }
 
-    fn add(&mut self, behaviour: Option<&Behaviour>, findings: Findings) {
+    fn add(&mut self, scenario: Option<&Scenario>, findings: Findings) {
         self.calls += findings.calls;
         self.calls_at_8 += findings.calls_at_8;
         self.run.extend(findings.run);
         if self.violations.is_empty() && !findings.violations.is_empty() {
-            self.failed = behaviour.cloned();
+            self.failed = scenario.cloned();
             self.violations = findings.violations;
         }
     }
 }
 
-impl Examiner {
+impl Checker {
     /// # Errors
     ///
-    /// The machine gives no memory that can be written and run, or no process.
+    /// There is no memory that is writable and executable, or no process.
     pub fn new() -> io::Result<Self> {
-        let mut world = World::new()?;
-        let at = world_addresses(&world);
-        // SAFETY: Nothing runs yet.
-        furnish(unsafe { world.memory_mut() }, &at);
+        let mut mapping = Mapping::new()?;
+        let at = fixed_addresses(&mapping);
+        // SAFETY: No image runs yet.
+        write_stubs(unsafe { mapping.memory_mut() }, &at);
         Ok(Self {
-            world,
-            worker: None,
+            mapping,
+            child: None,
         })
     }
 
-    /// Where an image in `room` will find everything.
-    pub fn addresses(&self, room: Room) -> Addresses {
-        self.world.addresses(room)
+    /// Addresses for an image at `placement`.
+    pub fn addresses(&self, placement: Placement) -> Addresses {
+        self.mapping.addresses(placement)
     }
 
-    /// Puts an image that has been built for `at` through its whole exam, or as far as it gets.
-    pub fn examine(&mut self, case: &Case, image: &Image, at: &Addresses, seed: u64) -> Report {
-        let exam = behaviour::exam(case, seed);
-        self.examine_in(case, image, at, &exam)
+    /// Checks an image that was built for `at` in all scenarios, up to the first violation.
+    pub fn check(&mut self, case: &Case, image: &Image, at: &Addresses, seed: u64) -> Report {
+        let scenarios = scenario::scenarios(case, seed);
+        self.check_scenarios(case, image, at, &scenarios)
     }
 
-    /// The same with the given behaviours.
-    pub fn examine_in(
+    /// Checks an image in the given scenarios.
+    pub fn check_scenarios(
         &mut self,
         case: &Case,
         image: &Image,
         at: &Addresses,
-        exam: &[Behaviour],
+        scenarios: &[Scenario],
     ) -> Report {
         let mut report = Report::default();
-        report.add(None, marks::still(case, image));
-        for behaviour in exam {
+        report.add(None, records::check_image(case, image));
+        for scenario in scenarios {
             if !report.passed() {
                 return report;
             }
             report.runs += 1;
-            let findings = self.sit(case, image, at, behaviour);
-            report.add(Some(behaviour), findings);
+            let findings = self.execute(case, image, at, scenario);
+            report.add(Some(scenario), findings);
         }
         if report.passed() && case.has(flags::INDIRECT) {
             if let Preamble::FineIbt { bhi, .. } = case.preamble {
@@ -113,88 +113,88 @@ impl Examiner {
         report
     }
 
-    /// One run.
-    fn sit(
+    /// Executes the image once and checks the run.
+    fn execute(
         &mut self,
         case: &Case,
         image: &Image,
         at: &Addresses,
-        behaviour: &Behaviour,
+        scenario: &Scenario,
     ) -> Findings {
-        let course = Course::of(case, behaviour);
-        self.set_up(case, image, at, behaviour, &course);
+        let expectation = Expectation::new(case, scenario);
+        self.prepare(case, image, at, scenario, &expectation);
         let end = self.run();
         // SAFETY: The run is over.
-        let trace = &unsafe { self.world.memory_mut() }.trace;
-        let evidence = Evidence {
+        let trace = &unsafe { self.mapping.memory_mut() }.trace;
+        let run = Run {
             case,
             image,
-            course: &course,
+            expectation: &expectation,
             trace,
             at,
         };
         let findings = match end {
-            End::Returned => contract::judge(&evidence),
-            End::Died(death) => contract::inquest(&evidence, death),
+            End::Returned => contract::check_returned(&run),
+            End::Crashed(crash) => contract::check_crashed(&run, crash),
         };
         if !findings.violations.is_empty() {
-            // It may have done more than can be seen.
-            self.worker = None;
+            // The image may have done more than the checks can observe.
+            self.child = None;
         }
         findings
     }
 
-    /// A caller with another hash does not get in.
+    /// Checks that a caller with another type hash does not get in.
     fn wrong_hash(&mut self, case: &Case, image: &Image, at: &Addresses, bhi: bool) -> Findings {
-        let behaviour = Behaviour::plain(0);
-        let course = Course::of(case, &behaviour);
-        self.set_up(case, image, at, &behaviour, &course);
-        // SAFETY: Nothing runs now.
-        unsafe { self.world.memory_mut() }.script.regs[reg::RAX] ^= 1 << 31;
+        let scenario = Scenario::plain(0);
+        let expectation = Expectation::new(case, &scenario);
+        self.prepare(case, image, at, &scenario, &expectation);
+        // SAFETY: No image runs.
+        unsafe { self.mapping.memory_mut() }.script.regs[reg::RAX] ^= 1 << 31;
         let end = self.run();
-        self.worker = None;
+        self.child = None;
         if bhi {
             // SAFETY: The run is over.
-            let trace = &unsafe { self.world.memory_mut() }.trace;
+            let trace = &unsafe { self.mapping.memory_mut() }.trace;
             let [event, ..] = &trace.events;
             return match event.rflags & (1 << 6) {
                 0 if event.id == stub::BHI_THUNK as u64 => Findings::default(),
-                _ => broken(Rule::Preamble, "another hash gets in".into()),
+                _ => violated(Rule::Preamble, "a call with another hash passes".into()),
             };
         }
         match end {
-            End::Died(Death::Signal(Signal::SIGILL)) => Findings::default(),
-            end => broken(Rule::Preamble, format!("another hash: {end:?}")),
+            End::Crashed(Crash::Signal(Signal::SIGILL)) => Findings::default(),
+            end => violated(Rule::Preamble, format!("a call with another hash: {end:?}")),
         }
     }
 
     fn run(&mut self) -> End {
-        let worker = match &mut self.worker {
-            Some(worker) => worker,
-            none => none.insert(Worker::new(&self.world).expect("a process to run images in")),
+        let child = match &mut self.child {
+            Some(child) => child,
+            none => none.insert(Child::new(&self.mapping).expect("a child process can be created")),
         };
-        let end = worker.run().expect("a process that runs images");
+        let end = child.run().expect("the child process can be controlled");
         if end != End::Returned {
-            self.worker = None;
+            self.child = None;
         }
         end
     }
 
     /// Writes image, function, stack and script.
-    fn set_up(
+    fn prepare(
         &mut self,
         case: &Case,
         image: &Image,
         at: &Addresses,
-        behaviour: &Behaviour,
-        course: &Course,
+        scenario: &Scenario,
+        expectation: &Expectation,
     ) {
-        // SAFETY: Nothing runs now.
-        let memory = unsafe { self.world.memory_mut() };
+        // SAFETY: No image runs.
+        let memory = unsafe { self.mapping.memory_mut() };
         memory.low.fill(0xcc);
         memory.high.fill(0xcc);
         memory.write(at, at.image, &image.code);
-        for &number in &behaviour.detached {
+        for &number in &scenario.detached {
             if let Some(skip) = image.skips.get(number) {
                 let patch = patch(at, skip);
                 memory.write(at, patch.addr, &patch.bytes[..5]);
@@ -202,10 +202,10 @@ impl Examiner {
         }
         function(memory, case, at);
 
-        memory.stack.fill(course.poison);
-        for (place, word) in (course.caller_rsp(at)..)
+        memory.stack.fill(expectation.poison);
+        for (place, word) in (expectation.caller_rsp(at)..)
             .step_by(8)
-            .zip(&course.caller_stack)
+            .zip(&expectation.caller_stack)
         {
             memory.write(at, place, &word.to_le_bytes());
         }
@@ -215,13 +215,13 @@ impl Examiner {
             true => at.image + case.entry_offset(),
             false => at.func(),
         };
-        script.regs = course.registers(case, at);
-        script.step = RFLAGS | if behaviour.stepped { TF } else { 0 };
+        script.regs = expectation.registers(case, at);
+        script.step = RFLAGS | if scenario.stepped { TF } else { 0 };
         script.code = [at.image, at.image + image.code.len() as u64];
         script.run_ctx_size = case.machine.run_ctx_size.into();
         script.bpf_cookie_off = case.machine.bpf_cookie_off.into();
-        script.stack_args = course.stack_words() as u64;
-        let actions = course.moments.iter().map(|moment| moment.action);
+        script.stack_args = expectation.stack_words() as u64;
+        let actions = expectation.events.iter().map(|event| event.action);
         let nothing = Action {
             id: u64::MAX,
             ..Action::default()
@@ -236,21 +236,21 @@ impl Examiner {
     }
 }
 
-fn broken(rule: Rule, detail: String) -> Findings {
+fn violated(rule: Rule, detail: String) -> Findings {
     Findings {
         violations: vec![Violation { rule, detail }],
         ..Findings::default()
     }
 }
 
-fn world_addresses(world: &World) -> Addresses {
-    world.addresses(Room {
+fn fixed_addresses(mapping: &Mapping) -> Addresses {
+    mapping.addresses(Placement {
         high: false,
         offset: 0,
     })
 }
 
-/// A jump over a program.
+/// The jump that skips a detached program.
 fn patch(at: &Addresses, skip: &crate::image::Skip) -> Patch {
     let addr = at.image.wrapping_add(skip.nop);
     let mut bytes = [0; 8];
@@ -264,15 +264,15 @@ fn branch(opcode: u8, from: u64, to: u64) -> [u8; 5] {
     [opcode, a, b, c, d]
 }
 
-/// `push id; jmp [stand_in]`.
-fn stand_in(id: usize, from: u64, pointer: u64) -> [u8; 11] {
+/// `push id; jmp [pointer]`
+fn stub_code(id: usize, from: u64, pointer: u64) -> [u8; 11] {
     let [i, j, k, l, ..] = id.to_le_bytes();
     let [a, b, c, d, ..] = pointer.wrapping_sub(from.wrapping_add(11)).to_le_bytes();
     [0x68, i, j, k, l, 0xff, 0x25, a, b, c, d]
 }
 
-/// Writes the stand-ins, which are the same for all cases.
-fn furnish(memory: &mut Memory, at: &Addresses) {
+/// Writes the stubs, which are the same for all cases.
+fn write_stubs(memory: &mut Memory, at: &Addresses) {
     memory.stubs.fill(0xcc);
     memory.func.fill(0xcc);
     memory.write(
@@ -281,12 +281,12 @@ fn furnish(memory: &mut Memory, at: &Addresses) {
         &(mocks::oracle_record as *const () as usize).to_le_bytes(),
     );
     for id in 0..stub::END {
-        let code = stand_in(id, at.stub(id), at.pointer());
+        let code = stub_code(id, at.stub(id), at.pointer());
         memory.write(at, at.stub(id), &code);
     }
 }
 
-/// Writes the traced function: its entry leads into the image, its body is a stand-in.
+/// Writes the traced function: its entry leads into the image, its body is a stub.
 fn function(memory: &mut Memory, case: &Case, at: &Addresses) {
     const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
     /// `lea rsp, [rsp + 8]; push [...]`
@@ -298,7 +298,7 @@ fn function(memory: &mut Memory, case: &Case, at: &Addresses) {
         memory.write(at, here, &ENDBR64);
         here += 4;
     }
-    // ftrace, which leaves the address of another function in place of its return address.
+    // Another ftrace user, which replaces its return address by that of another function.
     let ftrace = at.func() + PAGE as u64 / 2;
     let live_patch = ftrace + 64;
     let site = match case.has(flags::ORIG_STACK) {
@@ -308,7 +308,7 @@ fn function(memory: &mut Memory, case: &Case, at: &Addresses) {
     };
     memory.write(at, here, &site);
     here += 5;
-    memory.write(at, here, &stand_in(stub::BODY, here, at.pointer()));
+    memory.write(at, here, &stub_code(stub::BODY, here, at.pointer()));
 
     memory.write(at, ftrace, &REPLACE_RETURN);
     let rel32 = live_patch.wrapping_sub(ftrace + 11) as u32;

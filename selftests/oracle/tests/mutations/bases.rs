@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The images that faults are planted in. Together they have everything that can go wrong.
+//! Correct images that are mutated. Together they contain everything that a builder can get wrong.
 
 use oracle::case::{flags, Arg, Case, Machine, Preamble, Prog, ARENA, NULLABLE};
 use oracle::cases::{blank, PLAIN};
-use oracle::world::stub;
+use oracle::memory::stub;
 
-/// The image that a fault is planted in.
+/// A correct image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
+pub enum Base {
     /// Two sessions with a cookie and one without, beside an fentry and an fexit program, with the
     /// function's address; arguments in registers.
     Sessions,
     /// fmod_ret programs before an exit program; the function's frame is skipped.
     ModifyReturn,
-    /// Entry programs only, in front of a function that goes on, with a tail call context.
+    /// Entry programs only, with a tail call context; the image returns into the function.
     Entry,
-    /// Arguments on the stack behind a structure that did not fit into registers.
+    /// Arguments on the stack, one of them a structure that does not fit the remaining registers.
     StackArguments,
     /// Half a word on the stack.
     HalfWord,
@@ -28,15 +28,15 @@ pub enum Subject {
     FineIbt,
     /// Call-depth tracking and a return thunk.
     CallDepth,
-    /// Tail call context for a function that the image calls.
+    /// Tail call context, and the image calls the function.
     TailCall,
-    /// A live patch has replaced the function.
+    /// A live patch replaces the function.
     LivePatch,
     /// A frame of more than 128 bytes.
     LargeFrame,
 }
 
-impl Subject {
+impl Base {
     pub const ALL: [Self; 12] = [
         Self::Sessions,
         Self::ModifyReturn,

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The piece of memory in which images run: code to run and to call, a stack, what to do and what
-//! has been seen.
+//! The memory that images run in: code, stack, the script of a run and its trace.
 //!
-//! It is shared between the process that judges and the one that runs the images, and lies at the
-//! same place in both.
+//! The process that checks and the process that executes images share it, at the same address.
 
 use crate::abi::reg;
 use nix::sys::mman::{mmap_anonymous, mprotect, munmap, MapFlags, ProtFlags};
@@ -17,42 +15,42 @@ use std::ptr::NonNull;
 
 pub const PAGE: usize = 4096;
 
-/// Most events of one run: every program call of a full image, and those around them.
+/// Maximum number of events of a run: every program call of a full image, and those around them.
 pub const MAX_EVENTS: usize = 128;
 
-/// Words below the top of the stack that are kept with every event.
+/// Words below the top of the stack that an event records.
 pub const WINDOW: usize = 192;
 
-/// Instructions of one run that are kept.
+/// Maximum number of recorded instructions of a run.
 pub const MAX_STEPS: usize = 4096;
 
 /// Bytes of the stack that images run on.
 const STACK: usize = 16 * PAGE;
 
-/// What the call-depth counter is set to before each step of a call.
+/// Value of the call-depth counter before each event.
 pub const DEPTH: i64 = i64::MIN;
 
-/// And the counter for debugging: one more carries over to its upper half.
+/// Value of the debug call counter: the next increment carries into its upper half.
 pub const CALLS: u64 = u32::MAX as u64;
 
-/// A page, or some.
+/// One or more pages.
 #[repr(C, align(4096))]
 pub struct Pages<const N: usize>(pub [u8; N]);
 
 impl<const N: usize> Pages<N> {
     pub fn fill(&mut self, byte: u8) {
-        // SAFETY: These are all bytes of it. (`slice::fill` does the same, a hundred times slower
-        // where nothing is optimized.)
+        // SAFETY: These are all its bytes. (`slice::fill` is a hundred times slower without
+        // optimization.)
         unsafe { self.0.as_mut_ptr().write_bytes(byte, N) };
     }
 }
 
-/// The layout of the memory.
+/// Layout of the memory.
 #[repr(C)]
 pub struct Memory {
-    /// An instruction that has lost its segment prefix gets here.
+    /// Instructions without their GS prefix access this page.
     no_gs: Pages<PAGE>,
-    /// Room for an image below everything that it calls, and the same above.
+    /// Space for an image below everything that it calls, and above.
     pub low: Pages<{ 2 * PAGE }>,
     pub stubs: Pages<PAGE>,
     pub func: Pages<PAGE>,
@@ -76,32 +74,32 @@ pub struct Counters {
 /// The general purpose registers, by their numbers.
 pub type Regs = [u64; 16];
 
-/// What the stand-in for a function does.
+/// What a stub does when it is called.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Action {
-    /// The stand-in that is to do it. If another one is called, the run ends.
+    /// The stub that is expected. If another one is called, the run ends.
     pub id: u64,
-    /// What it returns.
+    /// Return value.
     pub result: u64,
-    /// What it writes.
+    /// Value to write.
     pub value: u64,
     /// [`action`] bits.
-    pub what: u32,
+    pub effects: u32,
 }
 
 pub mod action {
-    /// Fill the run context, but for the BPF cookie.
+    /// Fill the run context, except for the BPF cookie.
     pub const FILL_RUN_CTX: u32 = 1 << 0;
-    /// Write to the session cookie that the metadata word points at.
+    /// Write to the session cookie that the metadata word refers to.
     pub const WRITE_COOKIE: u32 = 1 << 1;
-    /// Overwrite the arguments on the stack, which are the function's own.
+    /// Overwrite the arguments on the stack, which belong to the function.
     pub const FILL_STACK_ARGS: u32 = 1 << 2;
     /// Patch all programs out of the image.
     pub const PATCH: u32 = 1 << 3;
 }
 
-/// A program that is patched out: the bytes over its nop.
+/// How to patch a program out: the bytes that replace its nop.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patch {
@@ -109,13 +107,13 @@ pub struct Patch {
     pub bytes: [u8; 8],
 }
 
-/// What to run.
+/// Input of a run.
 #[repr(C, align(4096))]
 pub struct Script {
     pub entry: u64,
     pub regs: Regs,
     pub step: u64,
-    /// Where steps are of interest.
+    /// Addresses between which instructions are recorded.
     pub code: [u64; 2],
     pub run_ctx_size: u64,
     pub bpf_cookie_off: u64,
@@ -125,12 +123,11 @@ pub struct Script {
     pub patches: [Patch; MAX_EVENTS],
 }
 
-/// One call that reached a stand-in, as it was at its first instruction; or the return to the
-/// caller.
+/// State at the first instruction of a called stub, or at the return to the caller.
 #[repr(C)]
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Number of the stand-in.
+    /// Number of the stub.
     pub id: u64,
     pub regs: Regs,
     pub rflags: u64,
@@ -139,18 +136,18 @@ pub struct Event {
     pub stack: [u64; WINDOW],
 }
 
-/// One instruction, before it ran.
+/// State before an instruction.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Step {
     pub rip: u64,
     pub rsp: u64,
     pub rbp: u64,
-    /// What `rbp` pointed at, and the word above it; 0 if it pointed out of the stack.
+    /// The word at `rbp` and the one above it; 0 if `rbp` does not point to the stack.
     pub frame: [u64; 2],
 }
 
-/// What has been seen.
+/// Output of a run.
 #[repr(C, align(4096))]
 pub struct Trace {
     pub nr_events: u64,
@@ -161,10 +158,10 @@ pub struct Trace {
     pub steps: [Step; MAX_STEPS],
 }
 
-/// Bytes from one stand-in to the next.
+/// Distance of two stubs in bytes.
 const STUB: usize = 16;
 
-/// Stand-ins by their numbers.
+/// Numbers of the stubs.
 pub mod stub {
     use crate::case::{MAX_CODES, PAIRS};
 
@@ -174,7 +171,7 @@ pub mod stub {
     pub const BHI_THUNK: usize = 3;
     /// The traced function behind its entry.
     pub const BODY: usize = 4;
-    /// Another function, that a live patch puts in its place.
+    /// The function that a live patch calls instead.
     pub const LIVE_PATCH: usize = 5;
     pub const ENTER: usize = 8;
     pub const EXIT: usize = 16;
@@ -184,19 +181,19 @@ pub mod stub {
     const _: () = assert!(ENTER + PAIRS <= EXIT && EXIT + PAIRS <= PROG && END < 255);
 }
 
-/// Which of the rooms for images one is in.
+/// Where in [`Memory`] an image is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Placement {
     pub high: bool,
-    /// Bytes from its first, less than a page.
+    /// Offset in bytes, less than a page.
     pub offset: usize,
 }
 
-/// Where everything is.
+/// Addresses of everything that an image refers to.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
     base: u64,
-    /// Where the image is to run.
+    /// Address of the image.
     pub image: u64,
 }
 
@@ -205,13 +202,13 @@ impl Addresses {
         self.base + offset as u64
     }
 
-    /// The stand-in with this number.
+    /// The stub with this number.
     pub fn stub(&self, id: usize) -> u64 {
         assert!(id < stub::END);
         self.at(offset_of!(Memory, stubs) + id * STUB)
     }
 
-    /// What all stand-ins jump through.
+    /// The pointer that all stubs jump through.
     pub fn pointer(&self) -> u64 {
         self.at(offset_of!(Memory, stubs) + PAGE - 8)
     }
@@ -221,7 +218,7 @@ impl Addresses {
         self.at(offset_of!(Memory, func))
     }
 
-    /// The counters as the kernel is linked: relative to the base of GS.
+    /// The counters relative to the base of GS, as the kernel links them.
     pub fn depth(&self) -> u64 {
         self.at(offset_of!(Memory, counters) + offset_of!(Counters, depth)) - gs_base()
     }
@@ -235,74 +232,74 @@ impl Addresses {
         self.at(offset_of!(Memory, stack) + STACK)
     }
 
-    /// The lowest word that is kept with an event.
+    /// The lowest word that an event records.
     pub fn window(&self) -> u64 {
         self.stack_top() - 8 * WINDOW as u64
     }
 }
 
-/// What GS is set to.
+/// Base of GS.
 pub fn gs_base() -> u64 {
     (offset_of!(Memory, counters) - offset_of!(Memory, no_gs)) as u64
 }
 
 impl Memory {
-    /// Writes `bytes` where `addr` is.
+    /// Writes `bytes` to `addr`.
     ///
     /// # Panics
     ///
-    /// It is outside of the memory in which code and stack lie.
+    /// `addr` is not in an area for code or stack.
     pub fn write(&mut self, at: &Addresses, addr: u64, bytes: &[u8]) {
         let offset = addr.wrapping_sub(at.base) as usize;
-        let rooms: [(usize, &mut [u8]); 5] = [
+        let areas: [(usize, &mut [u8]); 5] = [
             (offset_of!(Memory, low), &mut self.low.0),
             (offset_of!(Memory, stubs), &mut self.stubs.0),
             (offset_of!(Memory, func), &mut self.func.0),
             (offset_of!(Memory, high), &mut self.high.0),
             (offset_of!(Memory, stack), &mut self.stack.0),
         ];
-        for (start, room) in rooms {
-            if (start..start + room.len()).contains(&offset) {
-                room[offset - start..][..bytes.len()].copy_from_slice(bytes);
+        for (start, area) in areas {
+            if (start..start + area.len()).contains(&offset) {
+                area[offset - start..][..bytes.len()].copy_from_slice(bytes);
                 return;
             }
         }
-        panic!("{addr:#x} is nowhere");
+        panic!("{addr:#x} is not in an area for code or stack");
     }
 }
 
 impl Event {
-    /// The word at the address `addr` of the stack, if it has been kept.
+    /// The word at `addr` of the stack, if the event recorded it.
     pub fn word(&self, at: &Addresses, addr: u64) -> Option<u64> {
         let offset = addr.checked_sub(at.window())?;
         let word = self.stack.get(usize::try_from(offset / 8).ok()?);
         word.copied().filter(|_| offset % 8 == 0)
     }
 
-    /// The return address's place.
+    /// Address of the return address.
     pub fn rsp(&self) -> u64 {
         self.regs[reg::RSP]
     }
 }
 
-/// The memory.
-pub struct World {
+/// The mapped memory.
+pub struct Mapping {
     memory: NonNull<Memory>,
-    /// It stays with its thread, as the process that runs in it does.
+    /// Bound to its thread, as the child process is.
     _thread: PhantomData<*mut ()>,
 }
 
-impl World {
+impl Mapping {
     /// # Errors
     ///
-    /// The machine has no memory, or none that may be written and run.
+    /// There is no memory, or none that is writable and executable.
     pub fn new() -> io::Result<Self> {
         const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<Memory>()).unwrap();
         let all = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE | ProtFlags::PROT_EXEC;
         // SAFETY: This maps fresh memory and touches no other.
         let memory = unsafe { mmap_anonymous(None, SIZE, all, MapFlags::MAP_SHARED) }
-            .map_err(|e| io::Error::other(format!("no memory to write and run images in: {e}")))?;
-        let world = Self {
+            .map_err(|e| io::Error::other(format!("no writable and executable memory: {e}")))?;
+        let mapping = Self {
             memory: memory.cast(),
             _thread: PhantomData,
         };
@@ -317,44 +314,44 @@ impl World {
                 mprotect(page, PAGE, ProtFlags::PROT_NONE)?;
             }
         }
-        Ok(world)
+        Ok(mapping)
     }
 
-    /// What is in it.
+    /// The memory, which an image may be using.
     pub fn memory(&self) -> *mut Memory {
         self.memory.as_ptr()
     }
 
-    /// The same, for one who knows that nothing runs in it.
+    /// The memory while no image uses it.
     ///
     /// # Safety
     ///
-    /// No image runs while the reference lives, and the guard pages are not touched.
+    /// No image runs while the reference lives, and the guard pages are not accessed.
     pub unsafe fn memory_mut(&mut self) -> &mut Memory {
         // SAFETY: The memory is mapped as long as `self` lives; any bytes are a valid `Memory`.
         unsafe { self.memory.as_mut() }
     }
 
-    /// Where everything is for an image in `room`.
-    pub fn addresses(&self, room: Room) -> Addresses {
+    /// Addresses for an image at `placement`.
+    pub fn addresses(&self, placement: Placement) -> Addresses {
         let base = self.memory.as_ptr() as u64;
-        let start = if room.high {
+        let start = if placement.high {
             offset_of!(Memory, high)
         } else {
             offset_of!(Memory, low)
         };
-        assert!(room.offset < PAGE);
+        assert!(placement.offset < PAGE);
         Addresses {
             base,
-            image: base + (start + room.offset) as u64,
+            image: base + (start + placement.offset) as u64,
         }
     }
 }
 
-impl Drop for World {
+impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: The memory has been mapped with this size, and goes with its only owner. Should
-        // it fail, the memory stays.
+        // SAFETY: The memory was mapped with this size by its only owner. If unmapping fails, it
+        // leaks.
         let _ = unsafe { munmap(self.memory.cast(), size_of::<Memory>()) };
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Faults in how programs are run.
+//! Mutations of how programs are called.
 
-use super::{CodeFault, KEEP_RESULT};
-use crate::subjects::Subject::*;
+use super::{CodeMutation, KEEP_RESULT};
+use crate::bases::Base::*;
 use oracle::contract::Rule;
 
-/// How programs are run.
-pub const PROGRAMS: &[CodeFault] = &[
+/// How programs are called.
+pub const PROGRAMS: &[CodeMutation] = &[
     ("BPF cookie not stored", Sessions, Rule::BpfCookie, |code| {
         code.drop(code.nth("mov [rbp-50h],rdi", 3));
     }),
@@ -160,7 +160,7 @@ pub const PROGRAMS: &[CodeFault] = &[
         },
     ),
     (
-        "refused program lands in its arguments",
+        "exit helper called without its first argument",
         Sessions,
         Rule::HelperArguments,
         |code| {
@@ -169,7 +169,7 @@ pub const PROGRAMS: &[CodeFault] = &[
         },
     ),
     (
-        "refused program asked again",
+        "enter helper called again after it returned 0",
         Sessions,
         Rule::Order,
         |code| {
@@ -184,22 +184,12 @@ pub const PROGRAMS: &[CodeFault] = &[
     ("another program called", Sessions, Rule::Order, |code| {
         code.change(code.after(code.nth("lea rdi,[rbp-18h]", 2), "call *"), 0x10);
     }),
-    (
-        "enter helper of another kind",
-        Sessions,
-        Rule::Order,
-        |code| {
-            code.change(code.after(code.first("lea rsi,[rbp-50h]"), "call *"), 0x10);
-        },
-    ),
-    (
-        "exit helper of another kind",
-        Sessions,
-        Rule::Order,
-        |code| {
-            code.change(code.after(code.last("lea rdx,[rbp-50h]"), "call *"), 0x10);
-        },
-    ),
+    ("another enter helper", Sessions, Rule::Order, |code| {
+        code.change(code.after(code.first("lea rsi,[rbp-50h]"), "call *"), 0x10);
+    }),
+    ("another exit helper", Sessions, Rule::Order, |code| {
+        code.change(code.after(code.last("lea rdx,[rbp-50h]"), "call *"), 0x10);
+    }),
     (
         "fmod_ret program's result not kept",
         ModifyReturn,
@@ -209,7 +199,7 @@ pub const PROGRAMS: &[CodeFault] = &[
         },
     ),
     (
-        "fmod_ret program's result not looked at",
+        "fmod_ret program's result not tested",
         ModifyReturn,
         Rule::Order,
         |code| {
@@ -225,7 +215,7 @@ pub const PROGRAMS: &[CodeFault] = &[
         },
     ),
     (
-        "half of an fmod_ret program's result looked at",
+        "half of an fmod_ret program's result tested",
         ModifyReturn,
         Rule::Order,
         |code| {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Small changes to machine code.
+//! Edits machine code.
 
 use iced_x86::{ConstantOffsets, Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
 
-/// The code of an image, instruction by instruction.
+/// The code of an image as instructions.
 pub struct Code<'a> {
     bytes: &'a mut Vec<u8>,
     ip: u64,
     insns: Vec<(String, Instruction, ConstantOffsets)>,
 }
 
-/// An instruction: its place among the others.
+/// Index of an instruction.
 pub type At = usize;
 
 impl<'a> Code<'a> {
@@ -28,18 +28,18 @@ impl<'a> Code<'a> {
         Self { bytes, ip, insns }
     }
 
-    /// All that look like `pattern`, in which a `*` stands for anything.
+    /// Instructions that match `pattern`, in which `*` stands for any text.
     pub fn all(&self, pattern: &str) -> Vec<At> {
         let texts = self.insns.iter().map(|(text, ..)| text);
         let looks = texts.enumerate().filter(|(_, text)| matches(pattern, text));
         looks.map(|(at, _)| at).collect()
     }
 
-    /// The first one of them, and the last one.
+    /// The first match.
     ///
     /// # Panics
     ///
-    /// There is none, so the fault cannot be planted.
+    /// There is no match, so the mutation is not possible.
     pub fn first(&self, pattern: &str) -> At {
         self.nth(pattern, 0)
     }
@@ -54,14 +54,14 @@ impl<'a> Code<'a> {
         *all.get(n).unwrap_or_else(|| panic!("no {n} of {pattern}"))
     }
 
-    /// The next one behind `from` that looks like `pattern`.
+    /// The first match after `from`.
     pub fn after(&self, from: At, pattern: &str) -> At {
         let all = self.all(pattern);
         let next = all.into_iter().find(|&at| at > from);
         next.unwrap_or_else(|| panic!("no {pattern} behind {from}"))
     }
 
-    /// The last one before `to` that looks like `pattern`.
+    /// The last match before `to`.
     pub fn before(&self, to: At, pattern: &str) -> At {
         let all = self.all(pattern);
         let last = all.into_iter().rev().find(|&at| at < to);
@@ -85,18 +85,18 @@ impl<'a> Code<'a> {
         &mut self.bytes[start..start + len]
     }
 
-    /// Nothing in its place.
+    /// Replaces an instruction by nops.
     pub fn drop(&mut self, at: At) {
         self.of(at).fill(0x90);
     }
 
-    /// Other instructions in its place, which take at most as many bytes.
+    /// Replaces an instruction by others that take at most as many bytes.
     pub fn put(&mut self, at: At, code: &[u8]) {
         self.drop(at);
         self.of(at)[..code.len()].copy_from_slice(code);
     }
 
-    /// Another displacement, by so much.
+    /// Adds `by` to a displacement.
     pub fn displace(&mut self, at: At, by: i32) {
         let offsets = &self.insns[at].2;
         let (from, len) = (offsets.displacement_offset(), offsets.displacement_size());
@@ -104,7 +104,7 @@ impl<'a> Code<'a> {
         add(&mut self.of(at)[from..from + len], by.into());
     }
 
-    /// Another immediate, or branch target, by so much.
+    /// Adds `by` to an immediate or a branch target.
     pub fn change(&mut self, at: At, by: i64) {
         let offsets = &self.insns[at].2;
         let (from, len) = (offsets.immediate_offset(), offsets.immediate_size());
@@ -112,7 +112,7 @@ impl<'a> Code<'a> {
         add(&mut self.of(at)[from..from + len], by);
     }
 
-    /// Another place in the image for a branch to lead to.
+    /// Redirects a branch to another instruction of the image.
     pub fn lead(&mut self, at: At, to: At) {
         let leads = self.insns[at].1.near_branch_target() - self.ip;
         let by = self.offset(to) as i64 - leads as i64;
@@ -120,7 +120,7 @@ impl<'a> Code<'a> {
     }
 }
 
-/// Adds to a little-endian number of any length.
+/// Adds to a little-endian number of any size.
 fn add(number: &mut [u8], by: i64) {
     let mut wide = [0; 8];
     wide[..number.len()].copy_from_slice(number);
@@ -128,7 +128,7 @@ fn add(number: &mut [u8], by: i64) {
     number.copy_from_slice(&sum[..number.len()]);
 }
 
-/// Whether `text` looks like `pattern`.
+/// Whether `text` matches `pattern`.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,

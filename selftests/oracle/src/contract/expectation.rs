@@ -1,79 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The course of a call: everything that happens between the caller's `call` and its return, in
-//! order, and what everyone gets to see on the way.
+//! The expected events of a run: every call between the caller's `call` and its return, in order,
+//! and the state at each of them.
 
 use crate::abi::{self, reg, Place, Word};
-use crate::behaviour::Behaviour;
 use crate::case::{self, flags, Call, Case, Half, Preamble};
-use crate::world::{action, stub, Action, Addresses, Regs};
+use crate::memory::{action, stub, Action, Addresses, Regs};
+use crate::scenario::Scenario;
 use rand::rngs::SmallRng;
 use rand::Rng;
 
-/// What reaches a stand-in.
+/// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     /// `__bpf_tramp_enter(im)`.
     TrampEnter,
     /// `__bpf_tramp_exit(im)`.
     TrampExit,
     /// The program's enter helper.
     Enter { call: usize },
-    /// The program itself.
+    /// The program.
     Program {
         call: usize,
-        /// What it reads where the return value is, if that is promised.
+        /// The return value that it reads, unless undefined.
         return_value: Option<u64>,
-        /// What its session cookie is, if it has one.
+        /// Its session cookie, if it has one.
         session_cookie: Option<u64>,
     },
-    /// The program's exit helper, with the time that the enter helper gave.
+    /// The program's exit helper, with the result of the enter helper.
     Exit { call: usize, start: u64 },
-    /// The function, from within the image.
+    /// The function, called by the image.
     Called,
-    /// The function, behind the image.
-    GoneOn,
-    /// `__bhi_args`, from the preamble.
+    /// The function, after the image returned into it.
+    Continued,
+    /// `__bhi_args`, called by the preamble.
     BhiThunk,
-    /// The return thunk, at the image's end.
+    /// The return thunk.
     ReturnThunk,
 }
 
-/// Something that happens, and what the stand-in does about it.
+/// An expected call, and the action of its stub.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    pub what: What,
-    /// Number of the stand-in.
+pub struct ExpectedEvent {
+    pub kind: EventKind,
+    /// Number of the stub.
     pub stub: usize,
-    /// How many calls the image has accounted for since the moment before.
+    /// Calls that the image accounted for since the event before.
     pub accounted: u32,
     pub action: Action,
 }
 
-/// A call from its beginning to its end.
+/// Everything that is expected of a run.
 #[derive(Clone, Debug)]
-pub struct Course {
+pub struct Expectation {
     pub calls: Vec<Call>,
-    pub moments: Vec<Moment>,
-    /// What the caller gets in RAX, if that is promised.
+    pub events: Vec<ExpectedEvent>,
+    /// RAX at the caller, unless undefined.
     pub result: Option<u64>,
-    /// How many calls the image has accounted for since the last moment.
+    /// Calls that the image accounted for since the last event.
     pub accounted: u32,
     /// The arguments.
     pub words: Vec<Word>,
-    /// What the registers hold that carry no argument.
+    /// Registers without an argument.
     pub regs: Regs,
-    /// What the caller has on its stack, from RSP up: arguments for the function, and words of its
-    /// own.
+    /// The caller's stack from RSP up: arguments of the function, then words of the caller's own.
     pub caller_stack: Vec<u64>,
-    /// What each byte below it holds.
+    /// Initial value of each byte below.
     pub poison: u8,
 }
 
-/// Words of the caller above the arguments.
+/// The caller's own words above the arguments.
 const CALLERS_OWN: usize = 4;
 
-impl Course {
+impl Expectation {
     pub fn stack_words(&self) -> usize {
         let on_stack = |word: &&Word| matches!(word.place, Place::Stack(_));
         self.words.iter().filter(on_stack).count()
@@ -83,7 +82,7 @@ impl Course {
         self.calls.iter().any(|call| call.prog.session_cookie)
     }
 
-    /// What the caller has in its registers.
+    /// Registers at the call.
     pub fn registers(&self, case: &Case, at: &Addresses) -> Regs {
         let mut regs = self.regs;
         regs[reg::RSP] = self.caller_rsp(at);
@@ -98,29 +97,29 @@ impl Course {
         regs
     }
 
-    /// RSP of the caller, which is aligned to 16.
+    /// RSP of the caller, aligned to 16.
     pub fn caller_rsp(&self, at: &Addresses) -> u64 {
         at.stack_top() - 8 * self.caller_stack.len() as u64
     }
 }
 
-/// What a course is made from.
-struct Making<'a> {
+/// Generates the expectation of a run.
+struct Generator<'a> {
     case: &'a Case,
-    behaviour: &'a Behaviour,
+    scenario: &'a Scenario,
     rng: SmallRng,
-    course: Course,
+    expectation: Expectation,
     /// All programs have been patched out.
     detached: bool,
-    /// What programs have written to their session cookies, in the order of those at entry.
+    /// Values that programs wrote to their session cookies, in the order of the programs at entry.
     cookies: Vec<u64>,
-    /// What is kept as return value, as far as that is promised.
+    /// The return value that the image keeps, unless undefined.
     kept: Option<u64>,
 }
 
-impl Course {
-    pub fn of(case: &Case, behaviour: &Behaviour) -> Self {
-        let mut rng = case::rng(behaviour.seed);
+impl Expectation {
+    pub fn new(case: &Case, scenario: &Scenario) -> Self {
+        let mut rng = case::rng(scenario.seed);
         let words = abi::words(case, &mut rng);
         let regs = std::array::from_fn(|_| case::garbage(&mut rng));
         let args = words.iter();
@@ -129,13 +128,13 @@ impl Course {
         let own = caller_stack.len().next_multiple_of(2) + CALLERS_OWN;
         caller_stack.resize(own, case::garbage(&mut rng));
         let poison = rng.random_range(1..=u8::MAX);
-        let making = Making {
+        let generator = Generator {
             case,
-            behaviour,
+            scenario,
             rng,
-            course: Self {
+            expectation: Self {
                 calls: case.calls(),
-                moments: Vec::new(),
+                events: Vec::new(),
                 result: None,
                 accounted: 0,
                 words,
@@ -147,27 +146,32 @@ impl Course {
             cookies: Vec::new(),
             kept: None,
         };
-        making.course()
+        generator.expectation()
     }
 }
 
-impl Making<'_> {
-    fn course(mut self) -> Course {
+impl Generator<'_> {
+    fn expectation(mut self) -> Expectation {
         let case = self.case;
         let calls_function = case.has(flags::CALL_ORIG);
 
         match case.preamble {
             Preamble::FineIbt { bhi: true, .. } if case.has(flags::INDIRECT) => {
-                self.moment(What::BhiThunk, stub::BHI_THUNK, Action::default(), false);
+                self.event(
+                    EventKind::BhiThunk,
+                    stub::BHI_THUNK,
+                    Action::default(),
+                    false,
+                );
             }
-            // Nobody accounts for the call that an image is entered by, unless it is a function
-            // call like any other.
+            // Nothing accounts for the call that enters an image, except for an indirect call,
+            // where the caller does.
             _ if case.has(flags::INDIRECT) => {}
-            _ => self.course.accounted = 1,
+            _ => self.expectation.accounted = 1,
         }
 
         if calls_function {
-            self.tramp(What::TrampEnter, stub::TRAMP_ENTER);
+            self.tramp(EventKind::TrampEnter, stub::TRAMP_ENTER);
         }
         for call in 0..case.fentry.len() {
             if let Some(result) = self.program(call) {
@@ -182,64 +186,64 @@ impl Making<'_> {
             result.is_some_and(|result| result != 0)
         });
         if calls_function && !replaced {
-            let result = self.function(What::Called);
+            let result = self.function(EventKind::Called);
             self.kept = Some(result);
         }
-        for call in case.fentry.len() + case.fmod_ret.len()..self.course.calls.len() {
+        for call in case.fentry.len() + case.fmod_ret.len()..self.expectation.calls.len() {
             self.program(call);
         }
         if calls_function {
-            self.tramp(What::TrampExit, stub::TRAMP_EXIT);
+            self.tramp(EventKind::TrampExit, stub::TRAMP_EXIT);
         }
         if case.machine.return_thunk {
             let action = Action::default();
-            self.moment(What::ReturnThunk, stub::RETURN_THUNK, action, false);
+            self.event(EventKind::ReturnThunk, stub::RETURN_THUNK, action, false);
         }
-        self.course.result = match case.keeps_return_value() {
+        self.expectation.result = match case.keeps_return_value() {
             true => self.kept,
             false => None,
         };
-        if case.goes_on() {
-            self.course.result = Some(self.function(What::GoneOn));
+        if case.returns_into_function() {
+            self.expectation.result = Some(self.function(EventKind::Continued));
         }
-        self.course
+        self.expectation
     }
 
-    /// Adds what happens next.
-    fn moment(&mut self, what: What, stub: usize, mut action: Action, called: bool) {
-        let number = self.course.moments.len();
-        if self.behaviour.detach_at == Some(number) {
-            action.what |= action::PATCH;
+    /// Appends an event.
+    fn event(&mut self, kind: EventKind, stub: usize, mut action: Action, called: bool) {
+        let number = self.expectation.events.len();
+        if self.scenario.detach_at == Some(number) {
+            action.effects |= action::PATCH;
             self.detached = true;
         }
         let counted = (self.case.machine.counted >> (stub % 64)) & 1 != 0;
-        // A place inside of a function is never a thunk that counts.
-        let counted = counted && !matches!(what, What::Called);
-        let accounted = self.course.accounted + u32::from(called && !counted);
-        self.course.accounted = 0;
+        // The call lands inside of a function, which is not a thunk.
+        let counted = counted && !matches!(kind, EventKind::Called);
+        let accounted = self.expectation.accounted + u32::from(called && !counted);
+        self.expectation.accounted = 0;
         action.id = stub as u64;
-        self.course.moments.push(Moment {
-            what,
+        self.expectation.events.push(ExpectedEvent {
+            kind,
             stub,
             accounted,
             action,
         });
     }
 
-    fn tramp(&mut self, what: What, stub: usize) {
+    fn tramp(&mut self, kind: EventKind, stub: usize) {
         let action = Action {
             result: case::garbage(&mut self.rng),
             ..Action::default()
         };
-        self.moment(what, stub, action, true);
+        self.event(kind, stub, action, true);
     }
 
-    fn function(&mut self, what: What) -> u64 {
+    fn function(&mut self, kind: EventKind) -> u64 {
         let result = case::garbage(&mut self.rng);
         let action = Action {
             result,
             value: case::garbage(&mut self.rng),
-            what: action::FILL_STACK_ARGS,
+            effects: action::FILL_STACK_ARGS,
             ..Action::default()
         };
         let live_patch = self.case.has(flags::ORIG_STACK);
@@ -248,24 +252,24 @@ impl Making<'_> {
         } else {
             stub::BODY
         };
-        self.moment(what, stub, action, what == What::Called);
+        self.event(kind, stub, action, kind == EventKind::Called);
         result
     }
 
-    /// Runs a program and gives what it returns; [`None`] if it did not run.
+    /// Appends the events of a program and returns its result; [`None`] if it does not run.
     fn program(&mut self, number: usize) -> Option<u64> {
-        let Call { half, prog } = self.course.calls[number];
-        // Where its session cookie is, in the order of the cookies.
+        let Call { half, prog } = self.expectation.calls[number];
+        // Index of its session cookie.
         let cookie = prog.session_cookie.then(|| self.cookie_of(number));
-        if self.detached || self.behaviour.detached.contains(&number) {
+        if self.detached || self.scenario.detached.contains(&number) {
             return None;
         }
 
-        let refused = self.behaviour.refused.contains(&number);
+        let refused = self.scenario.refused.contains(&number);
         let start = match self.rng.random_range(0..5) {
             _ if refused => 0,
             0 => 1,
-            // As much as nothing to those who look at one half, and less to those who see a sign.
+            // Not 0, though half of it is, or negative.
             1 => 1 << 32,
             2 => 1 << 63,
             _ => case::garbage(&mut self.rng),
@@ -273,11 +277,11 @@ impl Making<'_> {
         let action = Action {
             result: start,
             value: case::garbage(&mut self.rng),
-            what: action::FILL_RUN_CTX,
+            effects: action::FILL_RUN_CTX,
             ..Action::default()
         };
-        self.moment(
-            What::Enter { call: number },
+        self.event(
+            EventKind::Enter { call: number },
             stub::ENTER + prog.pair,
             action,
             true,
@@ -286,7 +290,7 @@ impl Making<'_> {
         let mut result = None;
         if !refused {
             let mut action = Action {
-                result: match (half, self.behaviour.replaces) {
+                result: match (half, self.scenario.replaces) {
                     (Half::ModifyReturn, Some((call, value))) if call == number => value,
                     (Half::ModifyReturn, _) => 0,
                     _ => case::garbage(&mut self.rng),
@@ -296,10 +300,10 @@ impl Making<'_> {
             let session_cookie = cookie.map(|at| self.cookies[at]);
             if let (Some(at), Half::Entry) = (cookie, half) {
                 action.value = case::garbage(&mut self.rng);
-                action.what = action::WRITE_COOKIE;
+                action.effects = action::WRITE_COOKIE;
                 self.cookies[at] = action.value;
             }
-            let what = What::Program {
+            let kind = EventKind::Program {
                 call: number,
                 return_value: match half {
                     Half::Entry => prog.session.then_some(0),
@@ -308,25 +312,25 @@ impl Making<'_> {
                 },
                 session_cookie,
             };
-            self.moment(what, stub::PROG + prog.code, action, true);
+            self.event(kind, stub::PROG + prog.code, action, true);
             result = Some(action.result);
         }
         let action = Action {
             result: case::garbage(&mut self.rng),
             ..Action::default()
         };
-        let what = What::Exit {
+        let kind = EventKind::Exit {
             call: number,
             start,
         };
-        self.moment(what, stub::EXIT + prog.pair, action, true);
+        self.event(kind, stub::EXIT + prog.pair, action, true);
         result
     }
 
-    /// The place of a program's session cookie; at entry they all are new.
+    /// Index of a program's session cookie. At entry it is a new one.
     fn cookie_of(&mut self, number: usize) -> usize {
-        let half = self.course.calls[number].half;
-        let before = &self.course.calls[..number];
+        let half = self.expectation.calls[number].half;
+        let before = &self.expectation.calls[..number];
         let same = |call: &&Call| call.half == half && call.prog.session_cookie;
         let at = before.iter().filter(same).count();
         if half == Half::Entry {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Faults that the machine notices.
+//! Mutations of mitigations, and code that does not return.
 
-use super::CodeFault;
-use crate::subjects::Subject::*;
+use super::CodeMutation;
+use crate::bases::Base::*;
 use oracle::contract::Rule;
 
-/// The machine, and plain nonsense.
-pub const MACHINE: &[CodeFault] = &[
+/// Mitigations, and code that does not return.
+pub const MACHINE: &[CodeMutation] = &[
     (
         "call not accounted for",
         CallDepth,
@@ -35,8 +35,8 @@ pub const MACHINE: &[CodeFault] = &[
             code.change(code.nth("sar *", 3), -1);
         },
     ),
-    ("counter of no CPU", CallDepth, Rule::Survival, |code| {
-        // cs in place of gs
+    ("counter without gs", CallDepth, Rule::Returns, |code| {
+        // cs instead of gs
         code.of(code.nth("sar *", 3))[0] = 0x2e;
     }),
     ("counter one word off", CallDepth, Rule::CallDepth, |code| {
@@ -78,7 +78,7 @@ pub const MACHINE: &[CodeFault] = &[
             code.drop(code.first("*jne *"));
         },
     ),
-    ("wrong FineIBT hash", FineIbt, Rule::Survival, |code| {
+    ("wrong FineIBT hash", FineIbt, Rule::Returns, |code| {
         code.change(code.first("sub eax,*"), 1);
     }),
     (
@@ -90,24 +90,24 @@ pub const MACHINE: &[CodeFault] = &[
             code.put(poison, &[0xf3, 0x0f, 0x1e, 0xfa]);
         },
     ),
-    ("endless loop", ModifyReturn, Rule::Survival, |code| {
+    ("endless loop", ModifyReturn, Rule::Returns, |code| {
         code.put(code.first("leave") - 1, &[0xeb, 0xfe]);
     }),
     (
         "undefined instruction",
         ModifyReturn,
-        Rule::Survival,
+        Rule::Returns,
         |code| {
             code.put(code.last("mov [rbp-8],rax"), &[0x0f, 0x0b]);
         },
     ),
-    ("system call", ModifyReturn, Rule::Survival, |code| {
+    ("system call", ModifyReturn, Rule::Returns, |code| {
         code.put(code.last("mov [rbp-8],rax"), &[0x0f, 0x05]);
     }),
     (
         "branch out of the image",
         ModifyReturn,
-        Rule::Survival,
+        Rule::Returns,
         |code| {
             code.change(code.first("jne *"), 0x800);
         },
