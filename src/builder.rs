@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The BPF trampoline image of x86-64.
+//! Builder of BPF trampoline images for x86-64.
 //!
-//! A trampoline image is the piece of machine code that a traced function enters instead of its
-//! own body: it saves the arguments, runs the attached BPF programs around the original function
-//! and goes back to the caller. [`build`] writes one into a buffer, [`measure`] runs the same
-//! generator over a sink that only counts.
+//! A trampoline image is machine code that a traced function enters: it saves the arguments, runs
+//! the attached BPF programs before and after the original function, and returns. [`build`] writes
+//! an image into a buffer; [`measure`] runs the same generator with a sink that only counts.
 //!
-//! This room is pure: plain data in, bytes and records out. It knows no kernel type, allocates
-//! nothing and reads nothing but its arguments. The image is byte for byte the one that
-//! `arch_prepare_bpf_trampoline()` of the same kernel makes; where C itself is wrong stands in
-//! [`Quirks`].
+//! The builder depends on `core` only: it takes plain data and returns bytes and records, and it
+//! neither allocates nor accesses the kernel. The image is byte for byte that of the kernel's
+//! `arch_prepare_bpf_trampoline()`, including its [`Quirks`].
 //!
 //! From the bottom up:
 //!
-//! | room       | what it knows                                            |
-//! |------------|----------------------------------------------------------|
-//! | `sink`     | bytes, a limit, and the address where they will run      |
-//! | `asm`      | instructions: registers, memory operands, labels         |
-//! | `model`    | which argument travels in which register or stack word   |
-//! | `frame`    | where everything lies below the frame pointer            |
-//! | `args`     | moving the arguments between all those                   |
-//! | `programs` | the call sequence of one program, and of a list of them  |
-//! | `image`    | the order of it all                                      |
+//! | module     | what it holds                                                |
+//! |------------|--------------------------------------------------------------|
+//! | `sink`     | bytes, their limit, and the address where they will run      |
+//! | `asm`      | instructions: registers, memory operands, labels             |
+//! | `model`    | how the function's arguments are passed                      |
+//! | `frame`    | layout of the stack frame                                    |
+//! | `args`     | saving, restoring and passing arguments                      |
+//! | `programs` | call sequences of programs                                   |
+//! | `image`    | the whole image                                              |
+//! | `tests`    | unit tests, for the host and for KUnit                       |
 //!
 //! C source: [`arch/x86/net/bpf_jit_comp.c`](srctree/arch/x86/net/bpf_jit_comp.c)
 
@@ -63,51 +62,49 @@ use image::Generator;
 use request::Skips;
 use sink::Sink;
 
-/// Most bytes of an image, its safety tail included: one page, as in C.
+/// Maximum size of an image in bytes, safety tail included: one page, as in C (`PAGE_SIZE`).
 pub const IMAGE_MAX: u16 = 4096;
 
-/// Bytes that an image claims behind its last instruction (`BPF_INSN_SAFETY`).
+/// Bytes that are reserved after the last instruction of an image (`BPF_INSN_SAFETY`).
 pub const SAFETY: u16 = 64;
 
-/// Bytes of an instruction that can be patched in one go: a `call`, a `jmp`, a 5-byte nop
-/// (`X86_PATCH_SIZE`).
+/// Size of an instruction that can be patched: a `call`, a `jmp`, a 5-byte nop (`X86_PATCH_SIZE`).
 pub const PATCH_SIZE: u16 = 5;
 
-/// Bytes of an `endbr64` (`ENDBR_INSN_SIZE` with `CONFIG_X86_KERNEL_IBT`).
+/// Size of an `endbr64` (`ENDBR_INSN_SIZE` with `CONFIG_X86_KERNEL_IBT`).
 pub(crate) const ENDBR_INSN_SIZE: u16 = 4;
 
-/// Builds the image for `req` into `buf`, to be run at the address `ip`.
+/// Builds the image for `req` in `buf`, to run at the address `ip`.
 ///
-/// The code begins at `buf[0]` and takes [`Marks::code_len`] bytes; what lies behind it is left as
-/// it was. `skips` takes one record for each program call, in the order of the image.
+/// The code begins at `buf[0]` and has [`Marks::code_len`] bytes; the rest of `buf` is not changed.
+/// `skips` receives one record for each program call, in the order of the image.
 ///
 /// Counterpart of `arch_prepare_bpf_trampoline()`.
 ///
 /// # Errors
 ///
 /// - [`Error::TooBig`]: the code does not fit `buf` or [`IMAGE_MAX`], `skips` is shorter than the
-///   list of programs, or there are more than [`MAX_LINKS`] of them. C writes on past the end.
-/// - [`Error::OutOfRange`]: from `ip`, a callee, the return thunk or a call-depth counter is
-///   further away than 2 GiB.
-/// - [`Error::Invalid`]: the parts of the request contradict each other.
-/// - [`Error::Uncovered`]: a quirk that the image would show is switched off.
+///   list of programs, or there are more than [`MAX_LINKS`] of them. C writes past the end.
+/// - [`Error::OutOfRange`]: a callee, the return thunk or a call-depth counter is more than 2 GiB
+///   away from `ip`.
+/// - [`Error::Invalid`]: the request is inconsistent.
+/// - [`Error::Uncovered`]: the image would have a quirk that is switched off.
 ///
-/// After an error `buf` and `skips` hold the beginning of something useless, never anything
-/// outside of them.
+/// After an error the contents of `buf` and `skips` are undefined. Nothing outside of them is ever
+/// written.
 pub fn build(req: &Request<'_>, ip: u64, buf: &mut [u8], skips: &mut [Skip]) -> Result<Marks> {
     Generator::new(req, Sink::over(buf, ip), Skips::over(skips))?.image()
 }
 
-/// Tells how long the image for `req` is and where its marks are, without writing it anywhere.
+/// Returns size and marks of the image for `req` without writing it.
 ///
-/// This is [`build`] over a sink that counts, so the answer is the one that [`build`] gives for the
-/// same `req` and `ip`, with buffers that are large enough.
+/// The result is that of [`build`] for the same `req` and `ip` with buffers that are large enough.
 ///
 /// Counterpart of `arch_bpf_trampoline_size()`, whose result is [`Marks::size`].
 ///
 /// # Errors
 ///
-/// As those of [`build`].
+/// Those of [`build`].
 pub fn measure(req: &Request<'_>, ip: u64) -> Result<Marks> {
     Generator::new(req, Sink::counting(ip), Skips::counting())?.image()
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The function metadata word, which tells a tracing program what it is called for.
+//! The function metadata word and the session kfuncs that read it.
 //!
-//! A trampoline image keeps it at `ctx[-1]`, one word below the arguments:
+//! A trampoline image keeps the word at `ctx[-1]`, one word below the arguments:
 //!
 //! ```text
 //!  63           62 .. 16   15 .. 8         7 .. 0
@@ -11,8 +11,8 @@
 //! +------------+----------+---------------+---------------------+
 //! ```
 //!
-//! The number of arguments counts 8-byte words. The cookie index is the distance from `ctx` down
-//! to the program's session cookie, in 8-byte words: the cookie lies at `ctx[-index]`.
+//! The number of arguments counts 8-byte words. The cookie index is the offset of the program's
+//! session cookie below `ctx`, in 8-byte words: the cookie is at `ctx[-index]`.
 //!
 //! C header: [`include/linux/bpf.h`](srctree/include/linux/bpf.h)
 
@@ -40,7 +40,7 @@ pub struct FuncMeta {
 impl FuncMeta {
     /// Lowest bit of the cookie index (`BPF_TRAMP_COOKIE_INDEX_SHIFT`).
     pub const COOKIE_INDEX_SHIFT: u32 = 8;
-    /// The bit that tells the return of a session from its entry (`BPF_TRAMP_IS_RETURN_SHIFT`).
+    /// The bit that is set at return and clear at entry (`BPF_TRAMP_IS_RETURN_SHIFT`).
     pub const IS_RETURN_SHIFT: u32 = 63;
 
     /// The word at entry of a function with `nr_args` words of arguments, for a program without
@@ -53,7 +53,7 @@ impl FuncMeta {
         }
     }
 
-    /// The same word for a program whose session cookie lies at `ctx[-index]`.
+    /// The word for a program whose session cookie is at `ctx[-index]`.
     pub const fn with_cookie(self, index: u8) -> Self {
         Self {
             cookie_index: index,
@@ -61,7 +61,7 @@ impl FuncMeta {
         }
     }
 
-    /// The same word at return of the function.
+    /// The word at return of the function.
     pub const fn at_return(self) -> Self {
         Self {
             is_return: true,
@@ -69,7 +69,7 @@ impl FuncMeta {
         }
     }
 
-    /// The word as it lies in memory.
+    /// The word in memory.
     pub fn bits(self) -> u64 {
         u64::from(self.nr_args)
             | (u64::from(self.cookie_index) << Self::COOKIE_INDEX_SHIFT)
@@ -77,7 +77,7 @@ impl FuncMeta {
     }
 }
 
-/// A kfunc that a session may call.
+/// A kfunc that sessions call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionKfunc {
     /// `bool bpf_session_is_return(void *ctx)`: whether the program runs at return.
@@ -87,10 +87,10 @@ pub enum SessionKfunc {
 }
 
 impl SessionKfunc {
-    /// The instructions that take the place of a call in a session (`BPF_TRACE_FSESSION` and
+    /// The instructions that replace a call in a session (`BPF_TRACE_FSESSION` and
     /// `BPF_TRACE_FSESSION_MULTI`): `ctx` is in r1, the result goes to r0.
     ///
-    /// Sessions of kprobes and uprobes have no metadata word; theirs stay calls.
+    /// kprobe and uprobe sessions have no metadata word, so their calls are not replaced.
     ///
     /// Counterpart of `bpf_fixup_kfunc_call()` of `kernel/bpf/verifier.c`.
     pub const fn inlined(self) -> &'static [Insn] {
@@ -223,7 +223,7 @@ impl Insn {
         }
     }
 
-    /// The instruction as it lies in memory.
+    /// The instruction in memory.
     pub const fn to_bytes(self) -> [u8; 8] {
         let [off_low, off_high] = self.off.to_le_bytes();
         let [a, b, c, d] = self.imm.to_le_bytes();

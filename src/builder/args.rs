@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The arguments on their way from the caller to the programs and to the function.
+//! Moves the function's arguments between caller, programs and function.
 
 use super::asm::{Cond, Gpr, Label, Mem, RAX};
 use super::error::Result;
@@ -8,7 +8,7 @@ use super::image::Generator;
 use super::model::Place;
 
 impl Generator<'_> {
-    /// Saves the arguments at `ctx`, where the programs read them.
+    /// Saves the arguments at `ctx`, where programs read them.
     ///
     /// Counterpart of `save_args()` for the programs.
     pub(super) fn save_args(&mut self) -> Result {
@@ -30,7 +30,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// Loads the arguments that came in registers again.
+    /// Loads the arguments into their registers again.
     ///
     /// Counterpart of `restore_regs()`.
     pub(super) fn restore_args(&mut self) -> Result {
@@ -43,8 +43,7 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// Hands the arguments that came on the stack on to the function, from where the caller has
-    /// put them.
+    /// Copies the arguments on the caller's stack to where the function expects them.
     ///
     /// Counterpart of `save_args()` for the original call.
     pub(super) fn pass_stack_args(&mut self) -> Result {
@@ -62,7 +61,7 @@ impl Generator<'_> {
         Ok(RAX)
     }
 
-    /// Clears the upper half of a copied stack argument, where the caller may not have written it.
+    /// Clears the upper half of a copied stack argument if the caller may not have written it.
     ///
     /// Counterpart of `clean_stack_garbage()`.
     fn clear_garbage(&mut self, copy: Mem) -> Result {
@@ -72,8 +71,8 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// Turns the kernel address of something in an arena into an arena pointer: the lower half of
-    /// its distance from `base`. `NULL` stays `NULL` where it is allowed.
+    /// Converts the kernel address of an arena object to an arena pointer: the lower half of its
+    /// offset from `base`. `NULL` stays `NULL` where it is allowed.
     ///
     /// Counterpart of `emit_arena_arg_conv()`.
     fn convert_arena_arg(&mut self, src: Gpr, nullable: bool, base: u64) -> Result<Gpr> {
@@ -83,7 +82,7 @@ impl Generator<'_> {
         let mut null = Label::<1>::new();
 
         if nullable {
-            // It takes all 64 bits to tell.
+            // The lower half of another pointer may be 0, so test all 64 bits.
             if src != RAX {
                 asm.mov(RAX, src)?;
             }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The instructions that a trampoline image is made of.
+//! Assembler for the instructions of a trampoline image.
 //!
-//! Each method of [`Asm`] puts one instruction, in the encoding that the C JIT chooses for it.
-//! Operands stand in Intel order: the destination comes first.
+//! Each method of [`Asm`] emits one instruction, in the encoding that the C JIT chooses. Operands
+//! are in Intel order: the destination comes first.
 
 mod operand;
 
@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::sink::Sink;
 use super::{CallDepth, Callee};
 
-/// An instruction with two operands of this size.
+/// Operand size of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Width {
     B4,
@@ -29,22 +29,22 @@ pub(crate) struct Asm<'a> {
 
 /// Encodings.
 impl<'a> Asm<'a> {
-    /// An assembler whose calls move the counters of `call_depth`, if any.
+    /// Creates an assembler whose calls do the accounting for `call_depth`, if any.
     pub(crate) const fn new(sink: Sink<'a>, call_depth: Option<CallDepth>) -> Self {
         Self { sink, call_depth }
     }
 
-    /// Bytes so far.
+    /// Number of bytes emitted.
     pub(crate) const fn pos(&self) -> u16 {
         self.sink.pos()
     }
 
-    /// The address of the next instruction.
+    /// Address of the next instruction.
     pub(crate) fn address(&self) -> u64 {
         self.sink.address(0)
     }
 
-    /// An opcode with its REX prefix, which a 4-byte operation needs for the upper registers only.
+    /// Emits the opcode, with the REX prefix that 8-byte operands or upper registers need.
     fn opcode(&mut self, width: Width, opcode: u8, reg: Gpr, rm: Gpr) -> Result {
         let upper = (reg.high() << 2) | rm.high();
         match (width, upper) {
@@ -71,15 +71,16 @@ impl<'a> Asm<'a> {
         }
     }
 
-    /// The same with a 4-byte displacement, however small it is.
+    /// The same, always with a 4-byte displacement.
     fn mem_disp32(&mut self, width: Width, opcode: u8, reg: Gpr, mem: Mem) -> Result {
         self.mem_base(width, opcode, reg, mem.base, 0x80)?;
         self.sink.put(&mem.disp.to_le_bytes())
     }
 
-    /// An instruction up to its displacement, whose size is in `mode`.
+    /// Emits an instruction up to its displacement, whose size is in `mode`.
     ///
-    /// There always is one, so RBP and R13 are bases like the others; RSP and R12 need a SIB byte.
+    /// RBP and R13 need no special case, as there always is a displacement; RSP and R12 need a SIB
+    /// byte.
     fn mem_base(&mut self, width: Width, opcode: u8, reg: Gpr, base: Gpr, mode: u8) -> Result {
         self.opcode(width, opcode, reg, base)?;
         self.sink.put(&[mode | (reg.low() << 3) | base.low()])?;
@@ -89,26 +90,26 @@ impl<'a> Asm<'a> {
         Ok(())
     }
 
-    /// An opcode that ends in a register number.
+    /// An opcode that includes a register number.
     fn opcode_reg(&mut self, width: Width, opcode: u8, reg: Gpr) -> Result {
         self.opcode(width, opcode | reg.low(), RAX, reg)
     }
 
-    /// The displacement of `target` from the end of an instruction that has `left` bytes to go.
+    /// Displacement of `target` from the end of an instruction that is `left` bytes away.
     fn rel32(&self, target: u64, left: u16) -> Result<[u8; 4]> {
         let distance = signed(target.wrapping_sub(self.sink.address(left)));
         let distance = i32::try_from(distance).map_err(|_| Error::OutOfRange)?;
         Ok(distance.to_le_bytes())
     }
 
-    /// `opcode target` for a target outside of the image.
+    /// `opcode target`, for a target outside of the image.
     fn branch(&mut self, opcode: u8, target: u64) -> Result {
         let rel32 = self.rel32(target, 5)?;
         self.sink.put(&[opcode])?;
         self.sink.put(&rel32)
     }
 
-    /// `opcode gs:[rip + ...]` with what stands behind the displacement.
+    /// `opcode gs:[rip + ...]`, with `imm` after the displacement.
     fn gs_rip(&mut self, opcode: [u8; 2], target: u64, imm: &[u8]) -> Result {
         let [opcode, modrm] = opcode;
         self.sink.put(&[0x65, 0x48, opcode, modrm])?;
@@ -131,12 +132,13 @@ impl Asm<'_> {
         self.reg(Width::B8, 0x89, src, dst)
     }
 
-    /// `mov dst, src` of the lower halves, which clears the upper one of `dst`.
+    /// `mov dst, src` of 4 bytes, which clears the upper half of `dst`.
     pub(crate) fn mov32(&mut self, dst: Gpr, src: Gpr) -> Result {
         self.reg(Width::B4, 0x89, src, dst)
     }
 
-    /// `mov dst, imm`, as short as it gets: `xor`, `mov` of 4 bytes without or with sign, `movabs`.
+    /// `mov dst, imm` in its shortest form: `xor`, `mov` of a zero- or sign-extended 4-byte
+    /// immediate, or `movabs`.
     pub(crate) fn mov_imm(&mut self, dst: Gpr, imm: u64) -> Result {
         if imm == 0 {
             self.reg(Width::B4, 0x31, dst, dst)
@@ -151,7 +153,7 @@ impl Asm<'_> {
         }
     }
 
-    /// `mov dst, imm` of the lower half, which clears the upper one.
+    /// `mov dst, imm` of 4 bytes, which clears the upper half of `dst`.
     pub(crate) fn mov32_imm(&mut self, dst: Gpr, imm: u32) -> Result {
         self.opcode_reg(Width::B4, 0xb8, dst)?;
         self.sink.put(&imm.to_le_bytes())
@@ -223,7 +225,7 @@ impl Asm<'_> {
         self.sink.put(&imm.to_le_bytes())
     }
 
-    /// A nop of `len` bytes, as few instructions as the kernel's longest nop allows.
+    /// A nop of `len` bytes, in as few instructions as the kernel's nops allow.
     pub(crate) fn nop(&mut self, len: u16) -> Result {
         let mut left = usize::from(len);
         while left != 0 {
@@ -237,7 +239,7 @@ impl Asm<'_> {
 
 /// Control flow.
 impl Asm<'_> {
-    /// `call callee`, and the accounting for it that the callee leaves to the caller.
+    /// `call callee`, with the accounting for it unless the callee does its own.
     pub(crate) fn call(&mut self, callee: Callee) -> Result {
         if !callee.counted {
             self.account_call()?;
@@ -245,7 +247,7 @@ impl Asm<'_> {
         self.branch(0xe8, callee.addr)
     }
 
-    /// What accounts for a call on a machine with call-depth tracking; nothing on others.
+    /// Accounts for a call if the machine has call-depth tracking.
     pub(crate) fn account_call(&mut self) -> Result {
         if let Some(CallDepth { depth, calls }) = self.call_depth {
             // sar qword gs:[depth], RET_DEPTH_SHIFT
@@ -258,7 +260,7 @@ impl Asm<'_> {
         Ok(())
     }
 
-    /// `cs cs call target`, unaccounted: 7 bytes, to replace as many.
+    /// `cs cs call target` without accounting. It has 7 bytes, like [`jne_udb`](Self::jne_udb).
     pub(crate) fn cs_cs_call(&mut self, target: u64) -> Result {
         self.sink.put(&[0x2e, 0x2e])?;
         self.branch(0xe8, target)
@@ -274,7 +276,7 @@ impl Asm<'_> {
         self.branch(0xe9, target)
     }
 
-    /// `jcc label` over at most 127 bytes.
+    /// `jcc label`, over at most 127 bytes.
     pub(crate) fn jcc_short<const N: usize>(&mut self, cond: Cond, label: &mut Label<N>) -> Result {
         self.sink.put(&[0x70 | cond.code(), 0])?;
         label.add(Jump {
@@ -283,7 +285,7 @@ impl Asm<'_> {
         })
     }
 
-    /// `jcc label` over any distance.
+    /// `jcc label`, over any distance.
     pub(crate) fn jcc<const N: usize>(&mut self, cond: Cond, label: &mut Label<N>) -> Result {
         self.sink.put(&[0x0f, 0x80 | cond.code(), 0, 0, 0, 0])?;
         label.add(Jump {
@@ -292,7 +294,7 @@ impl Asm<'_> {
         })
     }
 
-    /// The place that `label` stands for is here.
+    /// Binds `label` to the current position.
     pub(crate) fn bind<const N: usize>(&mut self, label: Label<N>) -> Result {
         for Jump { end, reach } in label.jumps.into_iter().flatten() {
             let distance = i32::from(self.pos())
@@ -313,7 +315,7 @@ impl Asm<'_> {
         Ok(())
     }
 
-    /// `jne` with the not-taken hint over the first 3 bytes of an [`endbr_poison`], to its `udb`.
+    /// `jne` with the not-taken hint to the `udb` in the [`endbr_poison`] that follows.
     ///
     /// [`endbr_poison`]: Self::endbr_poison
     pub(crate) fn jne_udb(&mut self) -> Result {
@@ -340,27 +342,28 @@ impl Asm<'_> {
         self.sink.put(&[0xf3, 0x0f, 0x1e, 0xfa])
     }
 
-    /// What an `endbr64` becomes that nobody may jump to: `nop dword [rax - 42]`, a `udb` inside.
+    /// What replaces an `endbr64` that must not be a target: `nop dword [rax - 42]`, whose last
+    /// byte is a `udb`.
     pub(crate) fn endbr_poison(&mut self) -> Result {
         self.sink.put(&[0x0f, 0x1f, 0x40, 0xd6])
     }
 }
 
-/// An opcode extension takes the place of a register.
+/// Opcode extensions, encoded in place of a register.
 const EXT0: Gpr = Gpr(0);
 const EXT2: Gpr = Gpr(2);
 const EXT5: Gpr = Gpr(5);
 const EXT7: Gpr = Gpr(7);
 
-/// Bits that a call shifts out of the call-depth counter (`RET_DEPTH_SHIFT`).
+/// Shift of the call-depth counter for a call (`RET_DEPTH_SHIFT`).
 pub(crate) const RET_DEPTH_SHIFT: u8 = 5;
 
-/// Bytes of the longest nop of one instruction (`ASM_NOP_MAX`).
+/// Length of the longest nop of one instruction (`ASM_NOP_MAX`).
 pub(crate) const ASM_NOP_MAX: usize = LONGEST_NOP.len();
 
 const LONGEST_NOP: &[u8] = &[0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
 
-/// A nop for each smaller length (`x86_nops`).
+/// Nops of the shorter lengths (`x86_nops`).
 const NOPS: [&[u8]; ASM_NOP_MAX] = [
     &[],
     &[0x90],
@@ -375,7 +378,7 @@ const NOPS: [&[u8]; ASM_NOP_MAX] = [
     &[0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0],
 ];
 
-/// The same 64 bits with a sign.
+/// Reinterprets 64 bits as a signed number.
 const fn signed(bits: u64) -> i64 {
     i64::from_ne_bytes(bits.to_ne_bytes())
 }

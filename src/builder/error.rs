@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why a request gets no image.
+//! Errors of the builder.
 
-/// The reason for which a request gets no image.
+/// The reason why a request gets no image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The image does not fit its buffer or a page, or there are too many programs (`E2BIG`).
     ///
-    /// C says `E2BIG` for too many programs. For an image beyond its page it warns and says
-    /// `EFAULT`, once it has written past the end.
+    /// C returns `E2BIG` for too many programs. For an image beyond its page it warns and returns
+    /// `EFAULT`, after it has written past the end.
     TooBig,
-    /// A 32-bit displacement does not reach from the image to its target (`EINVAL`).
+    /// A target is beyond the reach of a 32-bit displacement (`EINVAL`).
     OutOfRange,
-    /// The request is malformed or contradicts itself (`EINVAL`).
+    /// The request is malformed or inconsistent (`EINVAL`).
     Invalid,
     /// The arguments take more than [`MAX_ARGS`](super::MAX_ARGS) 8-byte words (`ENOTSUPP`).
     TooManyRegs,
-    /// The image would show a [quirk](super::Quirks) that is switched off (`EOPNOTSUPP`).
+    /// The image would have a [quirk](super::Quirks) that is switched off (`EOPNOTSUPP`).
     Uncovered,
 }
 
 impl Error {
-    /// The errno value of this error, negative as the kernel returns it.
+    /// The errno value, negative as the kernel returns it.
     pub const fn to_errno(self) -> i32 {
         match self {
             Self::TooBig => -7,
@@ -32,5 +32,5 @@ impl Error {
     }
 }
 
-/// What everything in this room returns.
+/// Result of the builder's functions.
 pub(super) type Result<T = ()> = core::result::Result<T, Error>;

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where everything lies below the frame pointer of an image.
+//! Layout of an image's stack frame.
 
 use super::asm::{Mem, RBP};
 use super::error::{Error, Result};
 use super::{Flags, Request};
 use core::ops::Range;
 
-/// The return value, for which there is a place where [`Flags::keep_return_value`].
+/// The return value, if [`Flags::keep_return_value`].
 pub(super) const RETURN_VALUE: Mem = Mem {
     base: RBP,
     disp: -8,
 };
 
-/// The image's own return address, which leads into the function.
+/// The image's return address, which is in the function.
 pub(super) const RETURN_ADDRESS: Mem = Mem { base: RBP, disp: 8 };
 
 /// The stack frame of an image. From the top down:
@@ -22,7 +22,7 @@ pub(super) const RETURN_ADDRESS: Mem = Mem { base: RBP, disp: 8 };
 /// caller_args      arguments that the caller passes on the stack
 ///                  one or two return addresses
 /// rbp              the caller's rbp
-/// RETURN_VALUE     return value                        where the flags want one
+/// RETURN_VALUE     return value                        with keep_return_value()
 ///                  arguments, the last one on top
 /// ctx              the first argument
 /// meta             function metadata word
@@ -41,19 +41,19 @@ pub(super) struct Frame {
     pub(super) meta: Mem,
     pub(super) ip: Mem,
     pub(super) cookies: Mem,
-    /// Where the session cookies are: `ctx[-index]`.
+    /// Positions of the session cookies: `ctx[-index]`.
     pub(super) cookie_indexes: Range<u8>,
     pub(super) rbx: Mem,
     pub(super) run_ctx: Mem,
     pub(super) bpf_cookie: Mem,
     pub(super) orig_args: Mem,
     pub(super) tail_call_count: Mem,
-    /// Bytes of it without the tail call counter, which is pushed.
+    /// Size in bytes, without the tail call counter, which is pushed.
     pub(super) size: i32,
 }
 
 impl Frame {
-    /// Lays out the frame of an image.
+    /// Lays out the frame for a request.
     pub(super) fn new(req: &Request<'_>) -> Result<Self> {
         let model = &req.target.model;
         let ip_words = u8::from(req.flags.contains(Flags::IP_ARG));
@@ -70,8 +70,8 @@ impl Frame {
 
         if req.flags.contains(Flags::CALL_ORIG) && model.stack_words() != 0 {
             stack.reserve(u16::from(model.stack_words()))?;
-            // The caller's arguments lie at a multiple of 16. So must those for the function, which
-            // are as many words further down as there are in the frame and above it.
+            // Arguments on the stack are aligned to 16 bytes. The caller's are, so the distance to
+            // those for the function must be a multiple of 16 as well.
             stack.reserve((stack.words ^ above_frame(req)) & 1)?;
         }
         let orig_args = stack.reserve(0)?;
@@ -101,10 +101,10 @@ fn above_frame(req: &Request<'_>) -> u16 {
     let indirect =
         req.flags.contains(Flags::INDIRECT) && !req.machine.quirks.indirect_args_too_high;
     if indirect || entered_by_jmp(req) {
-        // Into the caller.
+        // One return address: to the caller.
         2
     } else {
-        // Into the function, which the image was called from, and into the caller.
+        // Two return addresses: into the function, which called the image, and to the caller.
         3
     }
 }
@@ -116,13 +116,13 @@ fn entered_by_jmp(req: &Request<'_>) -> bool {
         && !req.flags.contains(Flags::SKIP_FRAME)
 }
 
-/// The part of the frame that is laid out, in 8-byte words.
+/// Allocates the frame from the top down, in 8-byte words.
 struct Stack {
     words: u16,
 }
 
 impl Stack {
-    /// Takes the next `words` further down and gives the lowest of them.
+    /// Reserves `words` and returns the lowest of them.
     fn reserve(&mut self, words: u16) -> Result<Mem> {
         self.words = self.words.checked_add(words).ok_or(Error::OutOfRange)?;
         let disp = i32::from(self.words).checked_mul(-8);

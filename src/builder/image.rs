@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A trampoline image from its first instruction to its last.
+//! Generates an image, from its first instruction to its last.
 //!
 //! C source: `__arch_prepare_bpf_trampoline()` in
 //! [`arch/x86/net/bpf_jit_comp.c`](srctree/arch/x86/net/bpf_jit_comp.c)
@@ -13,7 +13,7 @@ use super::sink::Sink;
 use super::{Callee, Flags, Marks, Preamble, Request, ENDBR_INSN_SIZE, PATCH_SIZE};
 use crate::session::FuncMeta;
 
-/// An image in the making.
+/// Generator of an image.
 pub(super) struct Generator<'a> {
     pub(super) req: &'a Request<'a>,
     pub(super) frame: Frame,
@@ -39,7 +39,7 @@ impl<'a> Generator<'a> {
         let call_orig = self.has(Flags::CALL_ORIG);
         let sessions = programs.has_sessions();
 
-        // The frame, and in it what the programs look at.
+        // The frame, and what programs read in it.
         self.begin()?;
         self.asm.push(RBP)?;
         self.asm.mov(RBP, RSP)?;
@@ -68,7 +68,7 @@ impl<'a> Generator<'a> {
             fmod_ret => Some(self.run_fmod_ret(fmod_ret)?),
         };
 
-        // The function, unless an fmod_ret program has replaced it.
+        // The function, unless an fmod_ret program replaces it.
         if call_orig {
             self.call_orig()?;
         }
@@ -111,13 +111,13 @@ impl<'a> Generator<'a> {
         self.req.flags.contains(flag)
     }
 
-    /// Begins the image as its caller wants it.
+    /// Emits the preamble.
     ///
     /// Counterpart of `emit_cfi()` and `x86_call_depth_emit_accounting()`.
     fn begin(&mut self) -> Result {
         let asm = &mut self.asm;
         if !self.req.flags.contains(Flags::INDIRECT) {
-            // Nobody accounts for the call that the function begins with.
+            // The call at the function's entry has no accounting of its own.
             return asm.account_call();
         }
         match self.req.target.preamble {
@@ -149,7 +149,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Stores the metadata word for the programs to come.
+    /// Stores the metadata word for the next programs.
     pub(super) fn store_meta(&mut self, meta: FuncMeta) -> Result {
         self.store_imm(self.frame.meta, meta.bits())
     }
@@ -160,7 +160,7 @@ impl<'a> Generator<'a> {
         self.asm.store(dst, RAX)
     }
 
-    /// Clears the session cookies, and the return value as entry programs read it.
+    /// Clears the session cookies and the return value, as entry programs read them.
     fn clear_session(&mut self) -> Result {
         for slot in 0..self.req.programs.nr_cookies() {
             self.store_imm(self.frame.cookies.up(slot)?, 0)?;
@@ -174,7 +174,7 @@ impl<'a> Generator<'a> {
         self.asm.call(callee)
     }
 
-    /// Calls the function as its caller has called it, and keeps what it returns.
+    /// Calls the function with the caller's arguments and stores its return value.
     fn call_orig(&mut self) -> Result {
         self.restore_args()?;
         self.pass_stack_args()?;
@@ -198,12 +198,12 @@ impl<'a> Generator<'a> {
         let entry = u64::from(endbr.saturating_add(PATCH_SIZE));
         Callee {
             addr: self.req.target.addr.wrapping_add(entry),
-            // A place inside of a function is never a call thunk.
+            // The call lands inside of the function, which is not a call thunk.
             counted: false,
         }
     }
 
-    /// Loads the tail call counter into the register that hands it on.
+    /// Loads the tail call counter into its register.
     ///
     /// Counterpart of `LOAD_TRAMP_TAIL_CALL_CNT_PTR()`.
     fn restore_tail_call_count(&mut self) -> Result {
@@ -213,7 +213,7 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
-    /// Goes on to a multiple of 16, for a jump to land on.
+    /// Aligns a jump target to 16 bytes.
     ///
     /// Counterpart of `emit_align()`.
     fn align(&mut self) -> Result {
@@ -226,7 +226,7 @@ impl<'a> Generator<'a> {
         self.asm.nop(u16::from(at.wrapping_neg() & 0xf))
     }
 
-    /// Leaves the image, to the function or past it to its caller.
+    /// Returns from the image, into the function or to its caller.
     ///
     /// Counterpart of `emit_return()`.
     fn end(&mut self) -> Result {

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an image has to know about the running kernel and its CPU mitigations.
+//! Properties of the running kernel and its CPU mitigations.
 
 use super::Quirks;
 
-/// Something that an image calls with a direct `call`.
+/// A function that an image calls directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Callee {
-    /// Address that is called.
+    /// Address of the function.
     pub addr: u64,
-    /// The callee accounts for the call itself, so the image does not. Only looked at on a machine
-    /// with [`Machine::call_depth`].
+    /// The function does its own accounting, so the image does not. Only used with
+    /// [`Machine::call_depth`].
     ///
     /// Counterpart of `is_callthunk()` of `arch/x86/kernel/callthunks.c`.
     pub counted: bool,
 }
 
-/// The counters of call-depth tracking, which every uncounted call has to move.
+/// Counters of call-depth tracking.
 ///
-/// Both are addresses of per-CPU symbols as the kernel is linked and relocated; the image reaches
-/// them `rip`-relative under `gs`.
+/// Both are addresses of per-CPU symbols as the kernel is linked and relocated; the image accesses
+/// them relative to `rip` under `gs`.
 ///
 /// Counterpart of `INCREMENT_CALL_DEPTH` of `arch/x86/include/asm/nospec-branch.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,48 +30,48 @@ pub struct CallDepth {
     pub calls: Option<u64>,
 }
 
-/// How an image begins that is called indirectly ([`Flags::INDIRECT`](super::Flags::INDIRECT)).
+/// Preamble of an image that is called indirectly ([`Flags::INDIRECT`](super::Flags::INDIRECT)).
 ///
 /// Counterpart of `emit_cfi()` and `cfi_mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preamble {
-    /// With its frame: a kernel without `CONFIG_X86_KERNEL_IBT` and without CFI.
+    /// No preamble: a kernel without `CONFIG_X86_KERNEL_IBT` and without CFI.
     None,
-    /// With `endbr64`: a kernel with IBT and without CFI.
+    /// `endbr64`: a kernel with IBT and without CFI.
     Endbr,
-    /// With the type hash that a kCFI caller compares.
+    /// The type hash that a kCFI caller compares.
     Kcfi {
         /// Type hash, `cfi_get_func_hash()` of the stub function.
         hash: u32,
-        /// Bytes of one-byte nops behind the hash: `CONFIG_FUNCTION_PADDING_CFI` in a kernel with
+        /// Number of one-byte nops after the hash: `CONFIG_FUNCTION_PADDING_CFI` in a kernel with
         /// `CONFIG_CALL_PADDING`, else 0.
         padding: u8,
         /// Whether the kernel has IBT.
         endbr: bool,
     },
-    /// With the check of the type hash that a FineIBT caller passes in `eax`.
+    /// The check of the type hash that a FineIBT caller passes in `eax`.
     FineIbt {
         /// Type hash, `cfi_get_func_hash()` of the stub function.
         hash: u32,
-        /// Address of `__bhi_args[arity]` where `cfi_bhi` is on.
+        /// Address of `__bhi_args[arity]` if `cfi_bhi` is on.
         bhi: Option<u64>,
     },
 }
 
-/// The running kernel, as far as an image shows it.
+/// The running kernel, as far as images depend on it.
 ///
-/// All of it stays the same from boot to shutdown.
+/// Constant from boot to shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// `__bpf_tramp_enter()`.
     pub tramp_enter: Callee,
     /// `__bpf_tramp_exit()`.
     pub tramp_exit: Callee,
-    /// `x86_return_thunk`, where `cpu_wants_rethunk()`; else images end with `ret`.
+    /// `x86_return_thunk` if `cpu_wants_rethunk()`; otherwise images end with `ret`.
     pub return_thunk: Option<u64>,
-    /// `CONFIG_MITIGATION_SLS`: `int3` behind a `ret`.
+    /// `CONFIG_MITIGATION_SLS`: `int3` after a `ret`.
     pub sls: bool,
-    /// The counters of call-depth tracking, where it is on.
+    /// The counters of call-depth tracking, if it is on.
     pub call_depth: Option<CallDepth>,
     /// `CONFIG_DYNAMIC_FTRACE_WITH_JMP`: an image that calls the function and does not skip its
     /// frame is entered with `jmp`, not with `call`.
@@ -80,6 +80,6 @@ pub struct Machine {
     pub run_ctx_size: u16,
     /// Offset of `bpf_cookie` in it, in bytes.
     pub bpf_cookie_off: u16,
-    /// Where the kernel's C builder is wrong, and whether to be wrong with it.
+    /// Quirks of the kernel's C builder, and which of them to reproduce.
     pub quirks: Quirks,
 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which argument of the traced function travels where.
+//! How the traced function's arguments are passed.
 
 use super::asm::{Gpr, R8, R9, RCX, RDI, RDX, RSI};
 use super::error::{Error, Result};
 
-/// Most arguments of a function, and most 8-byte words in all of them (`MAX_BPF_FUNC_ARGS`).
+/// Maximum number of arguments, and of 8-byte words of all arguments (`MAX_BPF_FUNC_ARGS`).
 pub const MAX_ARGS: usize = 12;
 
-/// Most bytes of one argument: a structure of two words.
+/// Maximum size of an argument in bytes: a structure of two words.
 const MAX_ARG_SIZE: u8 = 16;
 
-/// The registers that carry arguments, in their order.
+/// Registers of arguments, in order.
 const ARG_REGS: [Gpr; 6] = [RDI, RSI, RDX, RCX, R8, R9];
 
-/// Where the caller of the function puts one word of its arguments.
+/// Where a word of the arguments is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// In this register.
     Reg(Gpr),
-    /// On the stack, this many words above the first one there.
+    /// On the stack, this many words above the first one.
     Stack(u8),
 }
 
@@ -27,19 +27,19 @@ pub(super) enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) place: Place,
-    /// It points into an arena.
+    /// The argument points into an arena.
     pub(super) arena: bool,
-    /// It may be `NULL`.
+    /// The argument may be `NULL`.
     pub(super) nullable: bool,
 }
 
-/// The arguments of a function, word by word (`struct btf_func_model`).
+/// The arguments of a function as 8-byte words (`struct btf_func_model`).
 ///
-/// The return value and the signedness of the arguments leave no trace in an image.
+/// Images do not depend on the return value or on the signedness of arguments.
 ///
 /// # Invariants
 ///
-/// At most [`MAX_ARGS`] words, without a gap, each in the place that the calling convention gives it.
+/// At most [`MAX_ARGS`] words, without a gap, each in its place by the calling convention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FuncModel {
     words: [Option<Word>; MAX_ARGS],
@@ -53,10 +53,10 @@ impl FuncModel {
     /// Flag of an argument that may be `NULL` (`BTF_FMODEL_NULLABLE_ARG`).
     pub const NULLABLE_ARG: u8 = 1 << 3;
 
-    /// Takes the sizes of the arguments in bytes (`arg_size`, 0 to 16 each) and their flags
-    /// (`arg_flags`, `BTF_FMODEL_*`), one of each for every argument.
+    /// Creates a model from the size in bytes (`arg_size`, 0 to 16) and the flags (`arg_flags`,
+    /// `BTF_FMODEL_*`) of each argument.
     ///
-    /// Flags other than arena and nullable do not matter and may be set.
+    /// Flags other than arena and nullable are ignored.
     ///
     /// # Errors
     ///
@@ -79,8 +79,8 @@ impl FuncModel {
         let mut free = ARG_REGS.as_slice();
         for (&size, &flags) in sizes.iter().zip(flags) {
             let len = usize::from(size.div_ceil(8));
-            // An argument is in registers as a whole or on the stack as a whole. One that finds
-            // too few registers leaves them to those behind it.
+            // An argument is passed in registers or on the stack, never in both. If it needs more
+            // registers than are free, later arguments may still use them.
             if let Some((taken, left)) = free.split_at_checked(len) {
                 free = left;
                 for &reg in taken {
@@ -94,14 +94,14 @@ impl FuncModel {
             }
         }
 
-        // A caller that passes nothing but one short argument on the stack may write only the
-        // lower half of the word; the upper one is garbage. C looks at the last argument's size.
+        // If the only argument on the stack is a short one, the caller may write only the lower
+        // half of its word; the upper half is garbage. C tests the size of the last argument.
         let short = sizes.last().is_some_and(|&size| size <= 4);
         model.half_word = model.stack_words == 1 && short;
         Ok(model)
     }
 
-    /// Adds a word behind the others.
+    /// Appends a word.
     fn push(&mut self, place: Place, flags: u8) -> Result {
         let free = self.words.iter_mut().find(|word| word.is_none());
         *free.ok_or(Error::TooManyRegs)? = Some(Word {
@@ -112,22 +112,22 @@ impl FuncModel {
         Ok(())
     }
 
-    /// The words in the order of the arguments, which is their order at `ctx` as well.
+    /// The words in the order of the arguments, as at `ctx`.
     pub(super) fn words(&self) -> impl Iterator<Item = Word> + '_ {
         self.words.iter().flatten().copied()
     }
 
-    /// How many words there are, 0 to [`MAX_ARGS`].
+    /// Number of words, 0 to [`MAX_ARGS`].
     pub(super) fn nr_words(&self) -> u8 {
         u8::try_from(self.words().count()).unwrap_or(u8::MAX)
     }
 
-    /// How many of them the caller passes on the stack.
+    /// Number of words on the stack.
     pub(super) const fn stack_words(&self) -> u8 {
         self.stack_words
     }
 
-    /// Whether the upper half of the only word on the stack is garbage.
+    /// Whether the upper half of the only word on the stack may be garbage.
     pub(super) const fn has_half_word(&self) -> bool {
         self.half_word
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The call sequence of a program, and those of a list of programs.
+//! Call sequences of programs.
 
 use super::asm::{Cond, Label, RAX, RBX, RDI, RDX, RSI};
 use super::error::{Error, Result};
@@ -10,9 +10,9 @@ use super::{Program, Skip, MAX_LINKS, PATCH_SIZE};
 use crate::session::FuncMeta;
 
 impl Generator<'_> {
-    /// Runs entry or exit programs, each with its session cookie in the metadata word.
+    /// Runs entry or exit programs, each with the index of its session cookie in the metadata word.
     ///
-    /// A program without one finds the word that the program before it has left.
+    /// The word is not changed for a program without a session cookie.
     ///
     /// Counterpart of `invoke_bpf()`.
     pub(super) fn run(
@@ -24,7 +24,7 @@ impl Generator<'_> {
         let mut cookies = self.frame.cookie_indexes.clone().rev();
         for program in programs {
             if program.session_cookie {
-                // A session is among the entry programs, so its cookie has been counted.
+                // A session is among the entry programs, so its cookie was counted.
                 let index = cookies.next().ok_or(Error::Invalid)?;
                 self.store_meta(meta.with_cookie(index))?;
             }
@@ -33,14 +33,14 @@ impl Generator<'_> {
         Ok(())
     }
 
-    /// Runs fmod_ret programs, until one returns something else than 0: then the function is left
-    /// out, with a jump to the label that this gives.
+    /// Runs fmod_ret programs. If one returns a value other than 0, it jumps over the rest and the
+    /// function, to the returned label.
     ///
     /// Counterpart of `invoke_bpf_mod_ret()`.
     pub(super) fn run_fmod_ret(&mut self, programs: &[Program]) -> Result<Label<MAX_LINKS>> {
         let mut exit = Label::new();
 
-        // The first program sees a return value of 0.
+        // The first program reads a return value of 0.
         self.asm.mov_imm(RAX, 0)?;
         self.asm.store(RETURN_VALUE, RAX)?;
         for program in programs {
@@ -58,7 +58,7 @@ impl Generator<'_> {
         let (frame, asm) = (&self.frame, &mut self.asm);
         let mut not_run = Label::<1>::new();
 
-        // Patched to a jump behind all of this when the program is detached.
+        // Patched to a jump over the program when it is detached.
         let nop = asm.pos();
         asm.nop(PATCH_SIZE)?;
 
@@ -66,7 +66,7 @@ impl Generator<'_> {
         asm.mov_imm(RDI, program.cookie)?;
         asm.store(frame.bpf_cookie, RDI)?;
 
-        // rbx = enter(prog, &run_ctx), the time of the start; 0: the program must not run
+        // rbx = enter(prog, &run_ctx): the start time, or 0 if the program must not run
         asm.mov_imm(RDI, program.prog)?;
         asm.lea(RSI, frame.run_ctx)?;
         asm.call(program.enter)?;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the bytes of an image go.
+//! Receives the bytes of an image.
 
 use super::error::{Error, Result};
 use super::{IMAGE_MAX, SAFETY};
 
-/// Bytes on their way to the address where they will run, or to nowhere but a count.
+/// Receives the bytes of an image that will run at `ip`, and stores or only counts them.
 ///
 /// # Invariants
 ///
-/// - `pos <= limit`, and `limit` bytes are in `out` where there is one.
-/// - Every byte of `out` before `pos` has been put, none behind it.
+/// - `pos <= limit`, and `out` has at least `limit` bytes, if there is one.
+/// - The bytes of `out` before `pos` have been written, those after it have not.
 pub(crate) struct Sink<'a> {
     out: Option<&'a mut [u8]>,
     pos: u16,
@@ -18,11 +18,11 @@ pub(crate) struct Sink<'a> {
     ip: u64,
 }
 
-/// Most bytes of code: a page without the safety tail.
+/// Maximum number of bytes of code: a page without the safety tail.
 const CODE_MAX: u16 = IMAGE_MAX.saturating_sub(SAFETY);
 
 impl<'a> Sink<'a> {
-    /// A sink that fills `out` with what will run at `ip`.
+    /// Stores bytes in `out` that will run at `ip`.
     pub(crate) fn over(out: &'a mut [u8], ip: u64) -> Self {
         let room = u16::try_from(out.len()).unwrap_or(u16::MAX);
         Self {
@@ -33,7 +33,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// A sink that counts what would run at `ip`.
+    /// Counts bytes that would run at `ip`.
     pub(crate) const fn counting(ip: u64) -> Self {
         Self {
             out: None,
@@ -43,23 +43,23 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Bytes so far.
+    /// Number of bytes.
     pub(crate) const fn pos(&self) -> u16 {
         self.pos
     }
 
-    /// The address `ahead` bytes behind the last byte.
+    /// The address `ahead` bytes after the last byte.
     pub(crate) fn address(&self, ahead: u16) -> u64 {
         self.ip
             .wrapping_add(u64::from(self.pos))
             .wrapping_add(u64::from(ahead))
     }
 
-    /// Puts `bytes` behind the last one, all of them or none.
+    /// Appends `bytes`, all of them or none.
     ///
     /// # Errors
     ///
-    /// [`Error::TooBig`]: they do not fit.
+    /// [`Error::TooBig`]: there is no space for them.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result {
         let end = u16::try_from(bytes.len())
             .ok()
@@ -67,16 +67,16 @@ impl<'a> Sink<'a> {
             .filter(|&end| end <= self.limit)
             .ok_or(Error::TooBig)?;
         self.write(self.pos, bytes)?;
-        // INVARIANT: `end` is within the limit, and the bytes before it have just been put.
+        // INVARIANT: `end` is within the limit.
         self.pos = end;
         Ok(())
     }
 
-    /// Replaces the bytes that have been put at `at`.
+    /// Replaces bytes at `at`.
     ///
     /// # Errors
     ///
-    /// [`Error::TooBig`]: not all of them have been put yet.
+    /// [`Error::TooBig`]: not all of them have been appended.
     pub(crate) fn patch(&mut self, at: u16, bytes: &[u8]) -> Result {
         u16::try_from(bytes.len())
             .ok()

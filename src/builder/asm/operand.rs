@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What instructions work on: registers, memory, labels.
+//! Operands of instructions: registers, memory, labels.
 
 use super::super::error::{Error, Result};
 
@@ -24,7 +24,7 @@ pub(crate) const R8: Gpr = Gpr(8);
 pub(crate) const R9: Gpr = Gpr(9);
 
 impl Gpr {
-    /// All of them, for the tests: no image names those above `R9`.
+    /// All registers, for tests: images only use those up to `R9`.
     #[cfg(test)]
     #[rustfmt::skip]
     pub(crate) const ALL: [Self; 16] = [
@@ -32,12 +32,12 @@ impl Gpr {
         Self(8), Self(9), Self(10), Self(11), Self(12), Self(13), Self(14), Self(15),
     ];
 
-    /// The three bits that fit a ModR/M byte.
+    /// The three bits in a ModR/M byte.
     pub(super) const fn low(self) -> u8 {
         self.0 & 7
     }
 
-    /// The fourth one, which goes into a REX prefix.
+    /// The fourth bit, in a REX prefix.
     pub(super) const fn high(self) -> u8 {
         self.0 >> 3
     }
@@ -51,13 +51,13 @@ pub(crate) struct Mem {
 }
 
 impl Mem {
-    /// The operand `words` 8-byte words further up.
+    /// The operand `words` 8-byte words higher.
     pub(crate) fn up(self, words: impl Into<u16>) -> Result<Self> {
         let bytes = words.into().checked_mul(8);
         self.up_bytes(bytes.ok_or(Error::OutOfRange)?)
     }
 
-    /// The operand `bytes` further up.
+    /// The operand `bytes` higher.
     pub(crate) fn up_bytes(self, bytes: u16) -> Result<Self> {
         let disp = self.disp.checked_add(i32::from(bytes));
         Ok(Self {
@@ -67,7 +67,7 @@ impl Mem {
     }
 }
 
-/// The condition of a jump.
+/// Condition of a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cond {
     /// Equal, or zero.
@@ -85,18 +85,18 @@ impl Cond {
     }
 }
 
-/// A place further down that up to `N` jumps go to.
+/// Target of up to `N` forward jumps.
 ///
-/// Binding it to its place uses it up.
+/// Binding it to its position consumes it.
 #[must_use = "a jump to a label that is never bound goes astray"]
 pub(crate) struct Label<const N: usize> {
     pub(super) jumps: [Option<Jump>; N],
 }
 
-/// A jump whose displacement is still to come.
+/// A jump without its displacement.
 #[derive(Clone, Copy)]
 pub(super) struct Jump {
-    /// Where the displacement ends, which is what it counts from.
+    /// End of the displacement, which is relative to here.
     pub(super) end: u16,
     pub(super) reach: Reach,
 }
