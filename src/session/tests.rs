@@ -6,20 +6,20 @@
 
 #![expect(clippy::indexing_slicing, reason = "a panic fails the test")]
 
-pub(crate) mod bpf;
+pub(crate) mod interpreter;
 
 use super::{FuncMeta, SessionKfunc};
-use bpf::{Bpf, Bytes, Unsupported};
+use interpreter::{Bpf, Bytes, Unsupported};
 
 /// Result of a test.
 type Outcome = Result<(), Unsupported>;
 
-/// What the verifier of the kernel emits.
+/// The verifier's instructions for kfuncs and helpers.
 ///
 /// `bpf_session_is_return()` and `bpf_session_cookie()` are from `bpf_fixup_kfunc_call()` in
-/// `kernel/bpf/verifier.c`, the others from `bpf_do_misc_fixups()` in `kernel/bpf/fixups.c`; the
-/// same in 7.2 and 7.3. In the order of `struct bpf_insn`: code, registers (source, destination),
-/// offset, immediate.
+/// `kernel/bpf/verifier.c`, the others from `bpf_do_misc_fixups()` in `kernel/bpf/fixups.c`; they
+/// are the same in 7.2 and 7.3. The bytes are those of `struct bpf_insn`: code, registers (source,
+/// destination), offset, immediate.
 #[rustfmt::skip]
 pub(crate) mod verifier {
     use super::Bytes;
@@ -75,12 +75,12 @@ pub(crate) mod verifier {
     ];
 }
 
-/// The instructions for a kfunc, as they lie in memory.
+/// The instructions of a kfunc as bytes.
 pub(crate) fn inlined(kfunc: SessionKfunc) -> impl Iterator<Item = Bytes> + Clone {
     kfunc.inlined().iter().map(|insn| insn.to_bytes())
 }
 
-/// Runs `insns` with `word` at `ctx[-1]`, and nothing else to read.
+/// Runs `insns` with `word` at `ctx[-1]` as the only memory.
 pub(crate) fn with_word(
     ctx: u64,
     word: u64,
@@ -92,7 +92,7 @@ pub(crate) fn with_word(
     Bpf { regs, memory }.run(insns)
 }
 
-/// Every word that there is: number of arguments, cookie index, return flag.
+/// All words: number of arguments, cookie index, return flag.
 fn all_words() -> impl Iterator<Item = (u8, u8, bool, FuncMeta)> {
     let fields = (0..=u8::MAX).flat_map(|args| (0..=u8::MAX).map(move |index| (args, index)));
     fields.flat_map(|(args, index)| {
@@ -154,7 +154,7 @@ mod word {
         Ok(())
     }
 
-    /// What else the kernel reads from the word takes the arguments and leaves the rest.
+    /// Other helpers read the number of arguments and ignore the other fields.
     #[test]
     fn other_helpers_read_every_word() -> Outcome {
         const RESULT: u64 = 0x1122_3344_5566_7788;
@@ -182,21 +182,22 @@ mod word {
         assert_eq!(word.at_return().with_cookie(3).bits(), (1 << 63) | 0x306);
     }
 
-    /// The machine takes nothing for granted, so what runs on it is right to the last bit.
+    /// The interpreter refuses what it does not support, so a result shows that the instructions
+    /// are right.
     #[test]
     fn other_instructions_are_refused() {
         let good = [0x79, 0x10, 0xf8, 0xff, 0, 0, 0, 0];
         assert_eq!(with_word(CTX, 7, [good]), Ok(7));
         let bad: [Bytes; 7] = [
-            // Another place, another size, a register that is not there.
+            // Another offset, another size, an invalid register.
             [0x79, 0x10, 0xf0, 0xff, 0, 0, 0, 0],
             [0x61, 0x10, 0xf8, 0xff, 0, 0, 0, 0],
             [0x79, 0x1b, 0xf8, 0xff, 0, 0, 0, 0],
-            // Something where nothing belongs.
+            // A value in an unused field.
             [0x79, 0x10, 0xf8, 0xff, 1, 0, 0, 0],
             [0x77, 0x10, 0, 0, 8, 0, 0, 0],
             [0x1f, 0x10, 8, 0, 0, 0, 0, 0],
-            // A shift by as many bits as there are.
+            // A shift by the width of the register.
             [0x77, 0x00, 0, 0, 64, 0, 0, 0],
         ];
         for insn in bad {

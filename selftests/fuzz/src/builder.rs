@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The whole builder on any request that bytes can describe: it answers, it writes nothing outside
-//! of its buffers, and its size run is its build run.
+//! Builds images from arbitrary bytes. Checks that the builder returns, that it writes only to its
+//! buffers, and that the measured size is the size of the image.
 //!
 //! The fuzz target and a deterministic test (`oracle/tests/fuzz_body.rs`) share this file.
 
@@ -11,7 +11,7 @@ use ::builder::{
 };
 use arbitrary::{Arbitrary, Result, Unstructured};
 
-/// What lies behind a buffer.
+/// Bytes after a buffer.
 const CANARY: u8 = 0xa5;
 const CANARIES: usize = 64;
 const NO_SKIP: Skip = Skip {
@@ -20,33 +20,33 @@ const NO_SKIP: Skip = Skip {
     target: 0xa5a5,
 };
 
-/// Where images run, most of the time.
+/// Address of most images.
 const IP: u64 = 0xffff_ffff_c000_0000;
 
-/// What came of one input.
+/// Result of one input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Not even a request.
+pub enum Outcome {
+    /// The parts of the request are refused.
     Refused(Error),
-    /// What the size run said, and the build run.
-    Asked(
+    /// Results of `measure()` and of `build()`.
+    Built(
         core::result::Result<Marks, Error>,
         core::result::Result<Marks, Error>,
     ),
 }
 
-/// Puts one input to the builder.
+/// Tests the builder with one input.
 ///
 /// # Panics
 ///
-/// The builder is wrong.
-pub fn check(data: &[u8]) -> Option<Answer> {
+/// The builder has a bug.
+pub fn check(data: &[u8]) -> Option<Outcome> {
     Input::arbitrary(&mut Unstructured::new(data))
         .map(|input| input.check())
         .ok()
 }
 
-/// All that the builder takes.
+/// Input of the builder.
 struct Input {
     sizes: Vec<u8>,
     arg_flags: Vec<u8>,
@@ -68,7 +68,7 @@ struct Input {
 
 impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        // Each of these is as the kernel would have it, more often than not.
+        // Usually, each of these is as in the kernel.
         let [odd, far, tight, malformed] = [(); 4].map(|()| u.ratio(1, 8));
         let (odd, far, tight, malformed) = (odd?, far?, tight?, malformed?);
         let flags = flags(u, odd)?;
@@ -106,7 +106,7 @@ impl<'a> Arbitrary<'a> for Input {
             room,
             records,
         };
-        // Whatever bytes are left are programs.
+        // The rest of the bytes are programs.
         while !u.is_empty() && input.fentry.len() + input.fexit.len() < 2 * MAX_LINKS {
             let program = program(u, odd, far)?;
             match u.int_in_range(0..=3)? {
@@ -129,7 +129,7 @@ impl<'a> Arbitrary<'a> for Input {
 
 fn flags(u: &mut Unstructured<'_>, odd: bool) -> Result<u32> {
     if odd {
-        // One of them that nobody knows.
+        // Bit 9 is an unknown flag.
         return Ok(u32::arbitrary(u)? & 0x3ff);
     }
     let orig = Flags::CALL_ORIG.bits();
@@ -152,7 +152,7 @@ fn flags(u: &mut Unstructured<'_>, odd: bool) -> Result<u32> {
     })
 }
 
-/// An address that an image reaches, or any.
+/// An address in reach of an image, or any address.
 fn address(u: &mut Unstructured<'_>, far: bool) -> Result<u64> {
     let any = u64::arbitrary(u)?;
     let near = IP - (1 << 30) + (any >> 34);
@@ -245,14 +245,14 @@ fn machine(u: &mut Unstructured<'_>, odd: bool, far: bool) -> Result<Machine> {
 }
 
 impl Input {
-    fn check(&self) -> Answer {
+    fn check(&self) -> Outcome {
         let model = match FuncModel::new(&self.sizes, &self.arg_flags) {
             Ok(model) => model,
-            Err(error) => return Answer::Refused(error),
+            Err(error) => return Outcome::Refused(error),
         };
         let flags = match Flags::from_bits(self.flags) {
             Ok(flags) => flags,
-            Err(error) => return Answer::Refused(error),
+            Err(error) => return Outcome::Refused(error),
         };
         let target = Target {
             model,
@@ -291,7 +291,7 @@ impl Input {
                 assert_eq!(size, image);
                 self.whole(&request, &image, &buf[..code]);
             }
-            // Only the room can be what the size run does not know of.
+            // Only the sizes of the buffers are unknown to `measure()`.
             (Ok(size), Err(error)) => {
                 assert_eq!(error, Error::TooBig);
                 let fits = usize::from(size.code_len) <= self.room;
@@ -300,10 +300,10 @@ impl Input {
             (Err(size), Err(error)) => assert!(error == size || error == Error::TooBig),
             (Err(error), Ok(_)) => panic!("built what cannot be measured: {error:?}"),
         }
-        Answer::Asked(measured, built)
+        Outcome::Built(measured, built)
     }
 
-    /// The image fits its own size, and nothing less.
+    /// The image fits a buffer of its size, and none that is smaller.
     fn whole(&self, request: &Request<'_>, image: &Marks, code: &[u8]) {
         assert!(image.fp_start < image.fp_end && image.fp_end < image.code_len);
         assert!(image.size() <= IMAGE_MAX);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fuzz target for the trampoline builder. `run.sh` builds it with the coverage counters
-//! that libFuzzer steers by, and runs it.
+//! Fuzz target of the image builder. `run.sh` builds it with coverage counters for libFuzzer, and
+//! runs it.
 
 #![no_main]
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kernel, a function and programs that do not exist.
+//! A made-up kernel, function and programs.
 
 use crate::builder::{
     build, measure, CallDepth, Callee, Error, Flags, FuncModel, Machine, Marks, Preamble, Program,
     Programs, Quirks, Request, Skip, Target,
 };
 
-/// Where images run.
+/// Address where images run.
 pub(crate) const IP: u64 = 0xffff_ffff_c000_0000;
 
 const FUNC: u64 = 0xffff_ffff_8123_4560;
@@ -25,19 +25,19 @@ const INSNSI: u64 = 0xffff_c900_0020_0048;
 /// `__x86_return_thunk`.
 pub(crate) const RETURN_THUNK: u64 = 0xffff_ffff_8200_0000;
 
-/// The counter of call-depth tracking.
+/// Call-depth tracking without the debug counter.
 pub(crate) const CALL_DEPTH: CallDepth = CallDepth {
     depth: 0xffff_ffff_8340_0000,
     calls: None,
 };
 
-/// With the one for debugging.
+/// Call-depth tracking with the debug counter.
 pub(crate) const CALL_COUNTS: CallDepth = CallDepth {
     calls: Some(CALL_COUNT),
     ..CALL_DEPTH
 };
 
-/// Names for all of these, and what belongs to the programs 0 to 2.
+/// Names of all these addresses, and of those of programs 0 to 2.
 pub(crate) const SYMBOLS: [(&str, u64); 18] = [
     ("func", FUNC),
     ("body", FUNC + 9),
@@ -59,7 +59,7 @@ pub(crate) const SYMBOLS: [(&str, u64); 18] = [
     ("insnsi0", INSNSI),
 ];
 
-/// A callee that leaves the accounting to its caller.
+/// A callee without accounting of its own.
 pub(crate) const fn callee(addr: u64) -> Callee {
     Callee {
         addr,
@@ -72,7 +72,7 @@ pub(crate) const fn bhi_args(arity: u64) -> u64 {
     BHI_ARGS + 32 * arity
 }
 
-/// The program with this number, jited, without any cookie.
+/// The program with this number: jited, without any cookie.
 pub(crate) const fn program(number: u64) -> Program {
     Program {
         prog: PROG + number * 0x1000,
@@ -86,7 +86,7 @@ pub(crate) const fn program(number: u64) -> Program {
     }
 }
 
-/// The same as a session, with or without a session cookie.
+/// The same program as a session, with or without a session cookie.
 pub(crate) const fn session(number: u64, session_cookie: bool) -> Program {
     Program {
         session: true,
@@ -95,7 +95,7 @@ pub(crate) const fn session(number: u64, session_cookie: bool) -> Program {
     }
 }
 
-/// The same for the interpreter, all with the same instructions.
+/// The same program, interpreted. All of them have the same instructions.
 pub(crate) const fn interpreted(number: u64) -> Program {
     Program {
         insnsi: Some(INSNSI),
@@ -103,7 +103,7 @@ pub(crate) const fn interpreted(number: u64) -> Program {
     }
 }
 
-/// A request with the function and the kernel that it refers to.
+/// A request with all that it refers to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case<'a> {
     pub(crate) target: Target,
@@ -116,11 +116,11 @@ pub(crate) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// A function with arguments of these sizes, nothing attached, on a machine of today.
+    /// A function with arguments of these sizes, without programs, on a current machine.
     ///
     /// # Errors
     ///
-    /// There is no such function.
+    /// The builder refuses the arguments.
     pub(crate) fn new(sizes: &[u8], flags: Flags) -> Result<Self, Error> {
         const NO_FLAGS: [u8; 16] = [0; 16];
         let arg_flags = NO_FLAGS.get(..sizes.len()).ok_or(Error::Invalid)?;
@@ -150,13 +150,13 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// The same with entry programs.
+    /// Adds entry programs.
     pub(crate) fn at_entry(mut self, programs: &'a [Program]) -> Self {
         self.programs.fentry = programs;
         self
     }
 
-    /// The same with sessions.
+    /// Adds sessions.
     pub(crate) fn with_sessions(mut self, sessions: &'a [Program]) -> Self {
         (self.programs.fentry, self.programs.fexit) = (sessions, sessions);
         self

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whole images against listings, and what builds them against its own size run.
+//! Compares whole images with listings, and sizes with those that were measured.
 
 use super::fixture::{interpreted, program, session, Case, CALL_COUNTS, RETURN_THUNK};
 use super::listing::{Marked, ROOM};
@@ -101,7 +101,7 @@ pub(crate) fn call_depth_tracking() -> Result<Golden, Error> {
     Ok(Golden { case, listing })
 }
 
-/// All of them.
+/// All golden images.
 pub(crate) const ALL: [fn() -> Result<Golden, Error>; 9] = [
     nothing,
     fentry,
@@ -114,12 +114,12 @@ pub(crate) const ALL: [fn() -> Result<Golden, Error>; 9] = [
     call_depth_tracking,
 ];
 
-/// Most programs of an image with a listing.
+/// Maximum number of programs of a golden image.
 const SKIPS: usize = 2;
 
 const UNTOUCHED: u8 = 0xa5;
 
-/// Builds an image with room to spare.
+/// Builds an image in a buffer with space left.
 fn built(case: &Case<'_>) -> Result<(Marked, Marks, [Skip; SKIPS]), Error> {
     let (mut code, mut skips) = ([UNTOUCHED; ROOM], [Skip::default(); SKIPS]);
     let image = case.build(&mut code, &mut skips)?;
@@ -134,7 +134,7 @@ fn built(case: &Case<'_>) -> Result<(Marked, Marks, [Skip; SKIPS]), Error> {
 }
 
 impl Golden {
-    /// The image, and what it is to be.
+    /// The image, and the one of the listing.
     fn both(&self) -> Result<(Marked, Marked), Error> {
         Ok((built(&self.case)?.0, Marked::read(self.listing)?))
     }
@@ -208,7 +208,7 @@ mod tests {
         Ok(())
     }
 
-    /// From the nop to behind the exit helper.
+    /// A record reaches from the nop to the end of the program's exit call.
     #[test]
     fn skip_records() -> Outcome {
         let (_, image, skips) = built(&super::fentry()?.case)?;
@@ -222,7 +222,7 @@ mod tests {
         Ok(())
     }
 
-    /// The size run is the build run, in a buffer that is no larger than the image.
+    /// The measured size is the size of the image, which fits a buffer of that size.
     #[test]
     fn measured_is_built() -> Outcome {
         for golden in ALL {
@@ -238,7 +238,7 @@ mod tests {
         Ok(())
     }
 
-    /// What does not fit is refused, and nothing behind the buffer is touched.
+    /// An image that does not fit is refused, and the rest of the buffer is not written.
     #[test]
     fn every_byte_is_bounded() -> Outcome {
         for golden in ALL {

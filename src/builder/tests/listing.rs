@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Listings of images, written by hand from the reference.
+//! Listings of images, written by hand from the C source.
 //!
-//! A listing has one instruction a line: its bytes, two blanks, its text, and a comment after a
-//! semicolon. `=name` stands for the four bytes that reach from there to a symbol, with `-n` where
-//! the instruction has `n` bytes more; `#name` for the eight bytes of its address. A name with a
-//! colon is a label; `fp_start` and `fp_end` are the image's marks.
+//! Each line has an instruction: its bytes, two blanks, its text, and a comment after a semicolon.
+//! `=name` stands for a 4-byte displacement to a symbol, `=name-n` if the instruction has `n` bytes
+//! after it; `#name` stands for an 8-byte address. A name with a colon is a label; `fp_start` and
+//! `fp_end` are the image's marks.
 
 use super::fixture::{IP, SYMBOLS};
 use crate::builder::Error;
 use core::fmt;
 
-/// Most bytes of a listing.
+/// Maximum number of bytes of a listing.
 pub(crate) const ROOM: usize = 512;
 
-/// Code, and from where to where its frame is up.
+/// Code and its frame pointer marks.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Marked {
     pub(crate) code: [u8; ROOM],
@@ -27,7 +27,8 @@ impl Marked {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`]: it is not of the form above, has no marks, or more than [`ROOM`] bytes.
+    /// [`Error::Invalid`]: the listing does not have the form above, has no marks, or has more than
+    /// [`ROOM`] bytes.
     pub(crate) fn read(source: &str) -> Result<Self, Error> {
         let mut marked = Self {
             code: [0; ROOM],
@@ -111,7 +112,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The address of a symbol.
+/// Address of a symbol.
 fn find(name: &str) -> Result<u64, Error> {
     let found = SYMBOLS.iter().find(|(symbol, _)| *symbol == name);
     found.map(|&(_, address)| address).ok_or(Error::Invalid)

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How images begin.
+//! Preambles of images.
 
 use super::fixture::Case;
 use crate::builder::{CallDepth, Error, Flags, Preamble, Skip};
 
-/// Most bytes before the frame that are looked at.
+/// Maximum number of bytes before the frame.
 const ROOM: usize = 32;
 
-/// The frame follows: `push rbp; mov rbp, rsp`.
+/// `push rbp; mov rbp, rsp`, which set up the frame.
 const FRAME: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
 
-/// Whether an image begins with `expected` and its frame next.
+/// Whether an image begins with `expected`, followed by its frame.
 fn begins(case: &Case<'_>, expected: &[u8]) -> Result<bool, Error> {
     let mut code = [0; 8 * ROOM];
     case.build(&mut code, &mut [Skip::default(); 1])?;
@@ -37,7 +37,7 @@ mod tests {
     use super::super::Outcome;
     use super::*;
 
-    /// The four bytes that reach from `end` bytes behind the image's first to `target`.
+    /// A 4-byte displacement to `target` that is relative to offset `end` of the image.
     fn rel32(target: u64, end: u64) -> [u8; 4] {
         let [a, b, c, d, ..] = target.wrapping_sub(IP + end).to_le_bytes();
         [a, b, c, d]
@@ -53,7 +53,7 @@ mod tests {
         Ok(())
     }
 
-    /// `mov eax, hash`, also where the hash is 0, padding of one-byte nops, `endbr64`.
+    /// `mov eax, hash`, even if the hash is 0; padding of one-byte nops; `endbr64`.
     #[test]
     fn kcfi() -> Outcome {
         let kcfi = |hash, padding, endbr| {
@@ -74,8 +74,8 @@ mod tests {
         Ok(())
     }
 
-    /// `endbr64; sub eax, hash`, then what traps on a difference, in the 7 bytes that a caller
-    /// knows of, and what was an `endbr64` once.
+    /// `endbr64; sub eax, hash`, the trap on another hash, which has the 7 bytes that callers rely
+    /// on, and the poisoned `endbr64`.
     #[test]
     fn fineibt() -> Outcome {
         let fineibt = |bhi| {
@@ -102,7 +102,7 @@ mod tests {
         Ok(())
     }
 
-    /// `sar qword gs:[depth], 5`, and for debugging `inc qword gs:[calls]`.
+    /// `sar qword gs:[depth], 5`, and with the debug counter `inc qword gs:[calls]`.
     #[test]
     fn accounting() -> Outcome {
         let [a, b, c, d] = rel32(CALL_DEPTH.depth, 9);
@@ -117,7 +117,7 @@ mod tests {
         ];
         assert!(begins(&accounted(CALL_COUNTS)?, &both)?);
 
-        // An indirect caller accounts for its call.
+        // An indirect caller does the accounting.
         let mut case = indirect(Preamble::None)?;
         case.machine.call_depth = Some(CALL_DEPTH);
         assert!(begins(&case, &[])?);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What gets no image, and the errno for it.
+//! Requests that are refused, and the errno of the error.
 
 use super::fixture::{program, session, Case, IP};
 use crate::builder::{Error, Flags, FuncModel, Program, Quirks, MAX_LINKS};
 
-/// Further away from [`IP`] than a displacement reaches.
+/// Out of reach of a 32-bit displacement from [`IP`].
 const FAR: u64 = IP - (1 << 31) - 0x1000;
 
-/// The values of `BPF_TRAMP_F_*` in `include/linux/bpf.h`, in their order.
+/// `BPF_TRAMP_F_*` of `include/linux/bpf.h`, in order.
 const FLAGS: [Flags; 9] = [
     Flags::RESTORE_REGS,
     Flags::CALL_ORIG,
@@ -23,12 +23,12 @@ const FLAGS: [Flags; 9] = [
 
 const PROGRAMS: &[Program] = &[program(0); MAX_LINKS + 1];
 
-/// A quirk that has no right form.
+/// A quirk without a correct alternative.
 struct Quirk {
     off: fn(&mut Quirks),
-    /// Cases that show it.
+    /// Cases with the quirk.
     shown: &'static [Asked],
-    /// Cases next to them that do not.
+    /// Similar cases without the quirk.
     hidden: &'static [Asked],
 }
 
@@ -75,7 +75,7 @@ fn case(&(sizes, list, sessions, fmod_ret): &Asked) -> Result<Case<'static>, Err
     Ok(case)
 }
 
-/// A function with so many arguments of this size.
+/// A model of `number` arguments of this size.
 fn model(size: u8, number: usize) -> Result<FuncModel, Error> {
     let (sizes, flags) = ([size; 16], [0; 16]);
     FuncModel::new(&sizes[..number], &flags[..number])
@@ -133,8 +133,8 @@ mod tests {
         Ok(())
     }
 
-    /// The 17th session with a session cookie does not fit the page under call-depth tracking. A
-    /// stock 7.2.12 writes past it.
+    /// With call-depth tracking, the 17th session with a session cookie does not fit the page. The
+    /// C builder of a stock 7.2.12 writes past its end.
     #[test]
     fn an_image_beyond_its_page() -> Outcome {
         const SESSIONS: &[Program] = &[session(0, true); 17];
@@ -211,7 +211,7 @@ mod tests {
         Ok(())
     }
 
-    /// A session cookie that was not counted at entry has no place.
+    /// A session cookie has no slot if its session is not among the entry programs.
     #[test]
     fn a_cookie_at_exit_alone() -> Outcome {
         const SESSIONS: &[Program] = &[session(0, true), session(1, true)];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The bounds of what takes the bytes of an image.
+//! Bounds of the sink.
 
 #[cfg_attr(CONFIG_KUNIT, kernel::macros::kunit_tests(rust_fsession_sink))]
 mod tests {
@@ -34,7 +34,7 @@ mod tests {
         Ok(())
     }
 
-    /// A page without the safety tail, and not a byte more.
+    /// The limit is a page without the safety tail.
     #[test]
     fn counts_to_the_end_of_a_page() -> Outcome {
         const BYTES: &[u8] = &[0; 4033];
@@ -50,7 +50,7 @@ mod tests {
         Ok(())
     }
 
-    /// More bytes than a position can count are refused like any others.
+    /// More bytes than a position can count are refused.
     #[test]
     fn positions_do_not_wrap() -> Outcome {
         static BYTES: [u8; 70_000] = [0; 70_000];

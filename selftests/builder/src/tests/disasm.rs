@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Machine code back into text, by somebody else's tables.
+//! Disassembles code with iced-x86, which is independent of the assembler.
 
 use iced_x86::{
     Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, SymbolResolver, SymbolResult,
@@ -10,7 +10,11 @@ use std::collections::BTreeMap;
 /// Names for addresses.
 pub type Symbols = BTreeMap<u64, String>;
 
-/// All instructions of `code` at `ip`. Panics where a byte belongs to none.
+/// All instructions of `code` at `ip`.
+///
+/// # Panics
+///
+/// A byte belongs to no instruction.
 pub fn decode(code: &[u8], ip: u64) -> Vec<Instruction> {
     let mut decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
     let insns: Vec<_> = decoder.iter().collect();
@@ -20,7 +24,7 @@ pub fn decode(code: &[u8], ip: u64) -> Vec<Instruction> {
     insns
 }
 
-/// The text of an instruction in Intel syntax, with names for the addresses in it.
+/// Text of an instruction in Intel syntax, with names for addresses.
 pub fn text(insn: &Instruction, symbols: &Symbols) -> String {
     struct Resolver(Symbols);
     impl SymbolResolver for Resolver {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every instruction form with every register and every class of displacement and immediate,
-//! read back by a disassembler.
+//! Checks every instruction form, with every register and every class of displacement and
+//! immediate, against a disassembler.
 
 mod control;
 mod moves;
@@ -12,7 +12,7 @@ use crate::builder::asm::{Asm, Gpr};
 use crate::builder::sink::Sink;
 use crate::builder::{CallDepth, Error};
 
-/// Where the code runs.
+/// Address of the code.
 const IP: u64 = 0xffff_ffff_c000_0100;
 
 const R64: [&str; 16] = [
@@ -24,7 +24,7 @@ const R32: [&str; 16] = [
     "r13d", "r14d", "r15d",
 ];
 
-/// The bytes that `emit` puts.
+/// The bytes that `emit` emits.
 fn assemble(
     call_depth: Option<CallDepth>,
     emit: impl FnOnce(&mut Asm<'_>) -> Result<(), Error>,
@@ -36,13 +36,13 @@ fn assemble(
     Ok(code[..len.into()].to_vec())
 }
 
-/// The text of each instruction.
+/// Text of each instruction.
 fn texts(code: &[u8]) -> Vec<String> {
     let insns = decode(code, IP);
     insns.iter().map(|i| text(i, &Symbols::new())).collect()
 }
 
-/// Checks that `emit` puts one instruction with this text, and gives its length.
+/// Checks that `emit` emits one instruction with this text, and returns its length.
 #[track_caller]
 fn one(expected: &str, emit: impl FnOnce(&mut Asm<'_>) -> Result<(), Error>) -> usize {
     let code = assemble(None, emit).unwrap();
@@ -50,12 +50,12 @@ fn one(expected: &str, emit: impl FnOnce(&mut Asm<'_>) -> Result<(), Error>) -> 
     code.len()
 }
 
-/// The registers with their names, of 8 and of 4 bytes.
+/// All registers with their 8-byte and 4-byte names.
 fn registers() -> impl Iterator<Item = (Gpr, &'static str, &'static str)> {
     (0..16).map(|n| (Gpr::ALL[n], R64[n], R32[n]))
 }
 
-/// A number as the disassembler writes it.
+/// A number in the disassembler's format.
 fn number(n: u64) -> String {
     if n < 10 {
         format!("{n}")
@@ -64,7 +64,7 @@ fn number(n: u64) -> String {
     }
 }
 
-/// The bytes that a displacement or an immediate takes where one byte may do.
+/// Size of a displacement or an immediate that has a one-byte form.
 fn width(n: i32) -> usize {
     if i8::try_from(n).is_ok() {
         1
@@ -73,7 +73,7 @@ fn width(n: i32) -> usize {
     }
 }
 
-/// An instruction that is new in the assembler is new here as well.
+/// Every method of the assembler has a test.
 #[test]
 fn no_form_is_left_out() {
     let assembler = include_str!("../../../../src/builder/asm.rs");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that own what they refer to, to be made up and changed at will.
+//! Requests that own what they refer to.
 
 use crate::builder::tests::fixture;
 use crate::builder::{
@@ -10,7 +10,7 @@ use crate::builder::{
 
 pub(crate) use crate::builder::tests::fixture::{program, IP};
 
-/// A request and all that it refers to.
+/// A request with all that it refers to.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub target: Target,
@@ -25,7 +25,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A function with arguments of these sizes, nothing attached, on a machine of today.
+    /// A function with arguments of these sizes, without programs, on a current machine.
     pub fn new(sizes: &[u8], flags: Flags) -> Self {
         let case = fixture::Case::new(sizes, flags).unwrap();
         Self {
@@ -41,7 +41,7 @@ impl Case {
         }
     }
 
-    /// The same with a session attached.
+    /// Adds a session.
     pub fn attach(mut self, session: Program) -> Self {
         self.fentry.push(session);
         self.fexit.push(session);
@@ -68,7 +68,7 @@ impl Case {
         measure(&self.request(), IP)
     }
 
-    /// Builds at `ip` with room for everything.
+    /// Builds at `ip`, with buffers that are large enough.
     pub fn build_at(&self, ip: u64) -> Result<Built, Error> {
         let mut code = vec![0xcc; 4096];
         let mut skips = vec![Skip::default(); MAX_LINKS];
@@ -83,7 +83,7 @@ impl Case {
     }
 }
 
-/// What comes out of a build.
+/// An image with its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
     pub image: Marks,

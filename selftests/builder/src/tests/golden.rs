@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Listings and images against a disassembler. Their bytes are compared in
+//! Compares listings and images with a disassembler. Their bytes are compared in
 //! [`builder::tests::golden`](crate::builder::tests::golden).
 
 use super::disasm::{decode, text, Symbols};
@@ -9,14 +9,14 @@ use crate::builder::tests::golden;
 use crate::builder::tests::listing::{Line, Marked, ROOM};
 use crate::builder::Skip;
 
-/// Names for addresses and labels, and the texts of a listing.
+/// Names of addresses and labels, and the texts of a listing.
 fn read(listing: &str) -> (Symbols, Vec<String>) {
     let names = SYMBOLS.map(|(name, address)| (address, name.into()));
     let (mut symbols, mut texts) = (Symbols::from(names), Vec::new());
     let mut len = 0;
     for line in listing.lines() {
         match Line::read(line).unwrap() {
-            // Marks are names for places, not for what instructions refer to.
+            // Instructions do not refer to marks.
             Line::Label("fp_start" | "fp_end") | Line::Empty => {}
             Line::Label(name) => {
                 let doubled = symbols.insert(IP + len, name.into());
@@ -33,7 +33,7 @@ fn read(listing: &str) -> (Symbols, Vec<String>) {
             }
         }
     }
-    // Inside the poison, where a failed FineIBT check goes.
+    // The `udb` in the poison, which a failed FineIBT check jumps to.
     symbols.insert(IP + 19, "udb".into());
     (symbols, texts)
 }
@@ -49,7 +49,7 @@ fn image(case: &Case<'_>) -> Vec<u8> {
     code[..image.code_len.into()].to_vec()
 }
 
-/// The bytes of a listing are its texts.
+/// The bytes of a listing have its texts.
 #[test]
 fn listings_read_back() {
     for golden in golden::ALL {
@@ -60,7 +60,7 @@ fn listings_read_back() {
     }
 }
 
-/// The same as the comparison of bytes, in words.
+/// Images have the texts of their listings.
 #[test]
 fn images_read_like_their_listings() {
     for golden in golden::ALL {
@@ -70,7 +70,7 @@ fn images_read_like_their_listings() {
     }
 }
 
-/// What is wrong in a listing is found.
+/// Malformed listings are refused.
 #[test]
 fn bad_listings_are_refused() {
     let good = "fp_start:\n55  push rbp\nfp_end:\n";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What holds for every image, over arbitrary requests.
+//! Properties of all images, tested with arbitrary requests.
 
 use super::disasm::decode;
 use super::fixture::{program, Case, IP};
@@ -11,12 +11,12 @@ use proptest::prelude::*;
 
 const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 
-/// The programs of an image in the order in which it calls them.
+/// The programs of an image in the order of their calls.
 fn in_order(case: &Case) -> impl Iterator<Item = &Program> {
     case.fentry.iter().chain(&case.fmod_ret).chain(&case.fexit)
 }
 
-/// Everything outside of an image that it may call or jump to.
+/// Addresses outside of an image that it may call or jump to.
 fn outside(case: &Case) -> Vec<u64> {
     let machine = &case.machine;
     let mut known = vec![machine.tramp_enter.addr, machine.tramp_exit.addr];
@@ -30,7 +30,7 @@ fn outside(case: &Case) -> Vec<u64> {
     known
 }
 
-/// The end of what a FineIBT preamble checks, inside the poison that follows.
+/// Whether this is the jump of a FineIBT check, which leads into the poison that follows.
 fn is_failed_check(insn: &Instruction) -> bool {
     insn.code() == Code::Jne_rel32_64 && insn.len() == 7
 }
@@ -38,7 +38,7 @@ fn is_failed_check(insn: &Instruction) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
-    /// Whatever the request, the address and the buffers: an answer, and nothing outside of them.
+    /// The builder returns for every request, address and buffer, and writes only to the buffers.
     #[test]
     fn any_request_gets_an_answer(
         case in cases(),
@@ -60,7 +60,7 @@ proptest! {
                 prop_assert!(usize::from(image.nr_skips) <= records);
                 prop_assert!(buf[image.code_len.into()..].iter().all(|&byte| byte == 0xa5));
             }
-            // Only the room can be what the size run does not know of.
+            // Only the sizes of the buffers are unknown to `measure()`.
             (Ok(size), Err(error)) => {
                 prop_assert_eq!(error, Error::TooBig);
                 let fits = usize::from(size.code_len) <= room;
@@ -71,7 +71,7 @@ proptest! {
         }
     }
 
-    /// One byte less than the code is too little, as many as the code are enough.
+    /// A buffer of the size of the code is large enough, and one with a byte less is not.
     #[test]
     fn every_byte_is_bounded(case in sane_cases(), cut in any::<prop::sample::Index>()) {
         let whole = case.build().unwrap();
@@ -94,7 +94,7 @@ proptest! {
         }
     }
 
-    /// The size run is the build run.
+    /// The measured size is the size of the image.
     #[test]
     fn measured_is_built(case in sane_cases()) {
         let built = case.build().unwrap();
@@ -102,8 +102,8 @@ proptest! {
         prop_assert_eq!(usize::from(built.image.size()), built.code.len() + 64);
     }
 
-    /// Images are instructions from end to end, and branches lead to one of them or to a known
-    /// place outside.
+    /// An image consists of valid instructions, and branches lead to one of them or to a known
+    /// address outside.
     #[test]
     fn code_reads_back(case in sane_cases()) {
         let built = case.build().unwrap();
@@ -141,7 +141,7 @@ proptest! {
         prop_assert_eq!(tail.iter().filter(|&&m| m == ends).count(), 1);
     }
 
-    /// The marks of the frame are where it begins and where it has gone.
+    /// The marks are at the first instruction with the frame and after the last.
     #[test]
     fn marks_enclose_the_frame(case in sane_cases()) {
         let built = case.build().unwrap();
@@ -156,7 +156,7 @@ proptest! {
         prop_assert_eq!(&built.code[start - 4..start], &[0x55, 0x48, 0x89, 0xe5]);
     }
 
-    /// A record for each program call in its order, from the nop to behind the exit helper.
+    /// Each program call has a record, in order, from the nop to the end of the exit call.
     #[test]
     fn records_enclose_the_calls(case in sane_cases()) {
         let built = case.build().unwrap();
@@ -186,7 +186,7 @@ proptest! {
         }
     }
 
-    /// Nothing is stored outside of the frame, and what is pushed makes up for the rest of it.
+    /// Stores are in the frame, and the frame has space for everything that is stored.
     #[test]
     fn stores_stay_in_the_frame(case in sane_cases()) {
         let built = case.build().unwrap();
@@ -210,7 +210,8 @@ proptest! {
         prop_assert_eq!(pushes, 1 + usize::from(case.flags.contains(Flags::TAIL_CALL_CTX)));
     }
 
-    /// With arguments on the stack the function is called with the stack as its caller aligned it.
+    /// The stack has the caller's alignment where the function is called with arguments on the
+    /// stack.
     #[test]
     fn stack_arguments_are_aligned(
         case in sane_cases(),
@@ -228,8 +229,8 @@ proptest! {
         prop_assert_eq!((sub.unwrap().immediate(1) + above) % 16, 0);
     }
 
-    /// The exit programs behind fmod_ret programs begin at a multiple of 16, in the buffer that C
-    /// builds in or where the image runs.
+    /// The exit programs behind fmod_ret programs are aligned to 16 bytes, in the C builder's
+    /// scratch buffer or where the image runs.
     #[test]
     fn replaced_functions_end_up_aligned(
         case in sane_cases(),

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Quirks of the C builder that have a right form.
+//! Quirks of the C builder with a correct alternative.
 
 use super::disasm::decode;
 use super::fixture::{program, Case, IP};
 use crate::builder::Flags;
 use iced_x86::Mnemonic;
 
-/// Displacements of the loads from the caller's stack arguments.
+/// Displacements of the loads of stack arguments.
 fn stack_loads(case: &Case) -> Vec<u64> {
     let code = case.build().unwrap().code;
     decode(&code, IP)
@@ -18,7 +18,7 @@ fn stack_loads(case: &Case) -> Vec<u64> {
         .collect()
 }
 
-/// Stack arguments of an indirect image are above one return address; C of 7.2 counts two.
+/// Stack arguments of an indirect image are above one return address; C of 7.2 assumes two.
 #[test]
 fn indirect_args_too_high() {
     let mut case = Case::new(&[8; 8], Flags::INDIRECT);
@@ -27,7 +27,7 @@ fn indirect_args_too_high() {
     assert_eq!(stack_loads(&case), [24, 32]);
 }
 
-/// How far from a multiple of 16 the code behind the fmod_ret programs begins.
+/// Address modulo 16 of the code after the fmod_ret programs.
 fn exit_misalignment(case: &Case, ip: u64) -> u64 {
     let code = case.build_at(ip).unwrap().code;
     let insns = decode(&code, ip);
@@ -35,7 +35,7 @@ fn exit_misalignment(case: &Case, ip: u64) -> u64 {
     jump.unwrap().near_branch_target() % 16
 }
 
-/// C aligns the exit in its scratch buffer.
+/// C aligns the exit programs in its scratch buffer.
 #[test]
 fn aligned_in_scratch() {
     let mut case = Case::new(&[8], Flags::CALL_ORIG);

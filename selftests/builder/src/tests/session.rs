@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The metadata word and its inlined readers, with arbitrary words and addresses.
+//! The metadata word and the inlined kfuncs, with arbitrary words and addresses.
 
 use crate::session::tests::{inlined, with_word};
 use crate::session::{FuncMeta, SessionKfunc};
 use proptest::prelude::*;
 
-/// One way to make a word, and the fields that it must have then.
+/// A change of a word.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Cookie(u8),
@@ -21,7 +21,7 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..Default::default() })]
 
-    /// However a word is made, its fields come back, and nothing else is set.
+    /// The fields of a word are those that were set last, and no other bits are set.
     #[test]
     fn fields_come_back(args: u8, changes in changes()) {
         let (mut meta, mut index, mut is_return) = (FuncMeta::new(args), 0, false);
@@ -41,8 +41,8 @@ proptest! {
         prop_assert_eq!(read(SessionKfunc::Cookie), Ok(0x1000 - 8 * u64::from(index)));
     }
 
-    /// The inlined instructions do what the kfuncs' comments in C say, for any word and any
-    /// address.
+    /// The inlined instructions do what the comments of the kfuncs in C say, for all words and
+    /// addresses.
     #[test]
     fn instructions_mean_what_they_should(ctx: u64, word: u64) {
         let is_return = with_word(ctx, word, inlined(SessionKfunc::IsReturn));

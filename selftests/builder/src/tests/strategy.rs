@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-/// Addresses an image can reach, if `near`, or all of them.
+/// Addresses that an image can reach, if `near`, or any address.
 fn address(near: bool) -> BoxedStrategy<u64> {
     if near {
         (IP - (1 << 30)..IP - (1 << 20)).boxed()
@@ -19,7 +19,7 @@ fn address(near: bool) -> BoxedStrategy<u64> {
     }
 }
 
-/// Values of every width of an immediate.
+/// Immediates of every width.
 fn immediate() -> impl Strategy<Value = u64> {
     (any::<u64>(), 0..64_u32, any::<bool>()).prop_map(|(n, shift, negative)| {
         if negative {
@@ -165,15 +165,15 @@ fn case(near: bool, flags: BoxedStrategy<Flags>, programs: usize) -> impl Strate
         )
 }
 
-/// Requests of any kind, most of which are refused.
+/// Requests of any kind; most are refused.
 pub fn cases() -> impl Strategy<Value = Case> {
     let flags = (0..512_u32).prop_map(|bits| Flags::from_bits(bits).unwrap());
     let strange = case(false, flags.boxed(), 14);
     prop_oneof![strange, sane_cases()]
 }
 
-/// Requests that have an image: the combinations of flags and programs that the kernel asks for,
-/// everything within reach.
+/// Requests that have an image: combinations of flags and programs that the kernel uses, with
+/// everything in reach.
 pub fn sane_cases() -> impl Strategy<Value = Case> {
     let orig = [
         Flags::default(),
@@ -201,13 +201,13 @@ pub fn sane_cases() -> impl Strategy<Value = Case> {
         },
     );
     case(true, flags.boxed(), 4).prop_map(|mut case| {
-        // As C builds them.
+        // The quirks of the C builder.
         case.machine.quirks = Quirks {
             indirect_args_too_high: case.machine.quirks.indirect_args_too_high,
             ..Quirks::C
         };
         if !case.flags.contains(Flags::CALL_ORIG) {
-            // Only an image that calls the function has more than entry programs.
+            // Only an image that calls the function has other programs than entry programs.
             case.fentry.retain(|program| !program.session);
             case.fmod_ret.clear();
             case.fexit.clear();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instructions that lead elsewhere, and what stands at the places that they lead to.
+//! Branches, and the instructions at their targets.
 
 use super::super::disasm::decode;
 use super::{assemble, number, one, registers, texts, IP};
@@ -14,7 +14,7 @@ fn without_operands() {
     assert_eq!(one("int3", |a| a.int3()), 1);
     assert_eq!(one("endbr64", |a| a.endbr64()), 4);
     assert_eq!(one("nop [rax-0x2a]", |a| a.endbr_poison()), 4);
-    // Three bytes into what follows.
+    // The target is three bytes into the next instruction.
     let udb = number(IP + 10);
     assert_eq!(
         one(&format!("hint-not-taken jne {udb}"), |a| a.jne_udb()),
@@ -30,8 +30,8 @@ fn through_a_register() {
     }
 }
 
-/// Targets at the edges of what a `call` or `jmp` at `IP` reaches, by the length of what is before
-/// the displacement and behind it.
+/// Targets at the limits of a `call` or `jmp` at `IP`, by the number of bytes before and after the
+/// displacement.
 fn reach(before: u64, behind: u64) -> ([u64; 3], [u64; 3]) {
     let end = IP + before + 4 + behind;
     let far = 1_u64 << 31;
@@ -166,6 +166,6 @@ fn jumps_to_one_label() {
     let insns = decode(&code, IP);
     let ret = insns.last().unwrap().ip();
     let targets: Vec<_> = insns.iter().map(|i| i.near_branch_target()).collect();
-    // The fourth jump found no room in the label and leads to what follows it, which is the same.
+    // There is no slot for the fourth jump, so its displacement stays 0, which is the same target.
     assert_eq!(targets, [ret, ret, 0, ret, ret, 0]);
 }

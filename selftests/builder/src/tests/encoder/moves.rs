@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Instructions that compute or do nothing.
+//! Moves, arithmetic and nops.
 
 use super::super::disasm::decode;
 use super::{assemble, number, one, registers, width, IP};
@@ -8,10 +8,10 @@ use crate::builder::asm::{Mem, RBP};
 use crate::builder::Error;
 use iced_x86::Mnemonic;
 
-/// On both sides of where a displacement or an immediate grows from one byte to four.
+/// Around the limits of one-byte displacements and immediates.
 const EDGES: [i32; 11] = [0, 1, 8, -1, -8, 127, 128, -128, -129, i32::MAX, i32::MIN];
 
-/// Every base with every displacement: operand, its text, the bytes of its ModR/M and SIB.
+/// Every base with every displacement: operand, text, bytes of ModR/M and SIB.
 fn operands() -> impl Iterator<Item = (Mem, String, usize)> {
     registers().flat_map(|(base, name, _)| {
         EDGES.map(|disp| {
@@ -90,7 +90,7 @@ fn between_memory_and_immediate() {
     }
 }
 
-/// The immediates at which `mov` changes its form, and the length of each.
+/// Immediates at the limits of the forms of `mov`, with the length of each.
 #[test]
 fn between_register_and_immediate() {
     for (reg, r64, r32) in registers() {
@@ -137,7 +137,7 @@ fn between_register_and_immediate() {
     }
 }
 
-/// The nops of `arch/x86/include/asm/nops.h`, which are those of the GNU assembler.
+/// The nops of `arch/x86/include/asm/nops.h`, as the GNU assembler writes them.
 const NOPS: [&str; 11] = [
     "90",
     "66 90",
@@ -157,7 +157,7 @@ fn nops() {
     assert_eq!(assemble(None, |a| a.nop(0)).unwrap(), []);
     for len in 1..=64_usize {
         let code = assemble(None, |a| a.nop(len as u16)).unwrap();
-        // As many of the longest as there are, then the rest.
+        // As many of the longest as fit, then one for the rest.
         let mut expected = vec![NOPS[10]; len / 11];
         expected.extend((len % 11).checked_sub(1).map(|rest| NOPS[rest]));
         let bytes: Vec<_> = code.iter().map(|byte| format!("{byte:02x}")).collect();

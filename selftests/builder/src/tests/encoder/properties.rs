@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What holds for operands of any value, and for any sequence of instructions.
+//! Properties of instructions with arbitrary operands, and of sequences.
 
 use super::super::disasm::decode;
 use super::{assemble, IP};
@@ -22,12 +22,12 @@ fn named(reg: Gpr) -> Register {
 }
 
 fn memory() -> impl Strategy<Value = Mem> {
-    // Around the limits of one byte as often as anywhere.
+    // Half of them around the limits of one byte.
     let disp = prop_oneof![any::<i32>(), -200..200_i32];
     (register(), disp).prop_map(|(base, disp)| Mem { base, disp })
 }
 
-/// The operand of an instruction, in the assembler's terms.
+/// The memory operand of an instruction.
 fn operand(insn: &Instruction) -> (Register, u64, Register, Register) {
     (
         insn.memory_base(),
@@ -37,7 +37,7 @@ fn operand(insn: &Instruction) -> (Register, u64, Register, Register) {
     )
 }
 
-/// The only instruction that `emit` puts.
+/// The one instruction that `emit` emits.
 fn single(emit: impl FnOnce(&mut Asm<'_>) -> Result<(), Error>) -> Instruction {
     let code = assemble(None, emit).unwrap();
     let insns = decode(&code, IP);
@@ -45,7 +45,7 @@ fn single(emit: impl FnOnce(&mut Asm<'_>) -> Result<(), Error>) -> Instruction {
     insns[0]
 }
 
-/// An instruction of any kind, with any operands.
+/// An arbitrary instruction.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Push(Gpr),
@@ -99,7 +99,7 @@ fn form() -> impl Strategy<Value = Form> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
-    /// Every displacement, from every base.
+    /// Displacements and bases are those of the operand.
     #[test]
     fn memory_operands_come_back(mem in memory(), reg in register(), imm: u32, imm8: i8) {
         let disp = i64::from(mem.disp) as u64;
@@ -119,7 +119,7 @@ proptest! {
         prop_assert_eq!(cmp.immediate8to64(), i64::from(imm8));
     }
 
-    /// Whatever the form, the register holds the immediate, and no form that can would be shorter.
+    /// The register is set to the immediate, in the shortest form.
     #[test]
     fn immediates_come_back(reg in register(), any: u64, shift in 0..64_u32, negative: bool) {
         let imm = if negative { !(any >> shift) } else { any >> shift };
@@ -155,7 +155,7 @@ proptest! {
         }
     }
 
-    /// A branch leads to its target, or there is none.
+    /// A branch leads to its target, or is refused.
     #[test]
     fn branches_come_back(far: u64, by: i32) {
         for target in [far, IP.wrapping_add_signed(by.into())] {
@@ -168,7 +168,7 @@ proptest! {
         }
     }
 
-    /// Jumps from anywhere to one label all lead there, or one of them does not reach.
+    /// All jumps to a label lead there, unless one of them is out of reach.
     #[test]
     fn labels_are_reached(gaps in vec((0..56_u16, any::<bool>()), 1..=3), behind in 0..70_u16) {
         let code = assemble(None, |a| {
@@ -185,7 +185,7 @@ proptest! {
             a.bind(label)
         });
         let size = |&(gap, short): &(u16, bool)| gap + if short { 2 } else { 6 };
-        // How far each jump is from the label.
+        // Distance of each jump from the label.
         let distance = |n: usize| gaps[n + 1..].iter().map(size).sum::<u16>() + behind;
         let reached = (0..gaps.len()).all(|n| !gaps[n].1 || distance(n) <= 127);
         match code {
@@ -200,8 +200,8 @@ proptest! {
         }
     }
 
-    /// Any sequence in any room: it is written as it is counted, instruction by instruction, and
-    /// where it does not fit nothing behind the room is touched.
+    /// A sequence has the size that was counted, and the rest of the buffer is not written if it
+    /// does not fit.
     #[test]
     fn sequences_are_bounded(forms in vec(form(), 0..30), room in 0..200_usize, debug: bool) {
         let counters = Some(CallDepth { depth: IP, calls: debug.then_some(IP + 8) });

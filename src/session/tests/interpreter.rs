@@ -9,10 +9,10 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsupported;
 
-/// An instruction in its 8 bytes.
+/// The bytes of an instruction.
 pub(crate) type Bytes = [u8; 8];
 
-/// Registers, and memory as words at their addresses.
+/// Registers, and memory as pairs of address and word.
 pub(crate) struct Bpf<'m> {
     pub(crate) regs: [u64; 11],
     pub(crate) memory: &'m mut [(u64, u64)],
@@ -39,7 +39,7 @@ impl Bpf<'_> {
         let (dst, src) = (usize::from(regs & 0xf), usize::from(regs >> 4));
         let off = i64::from(i16::from_le_bytes([off0, off1]));
         let imm = i32::from_le_bytes([i0, i1, i2, i3]);
-        // With its sign, as for every 64-bit operation.
+        // Sign-extended, as for all 64-bit operations.
         let imm = 0_u64.wrapping_add_signed(i64::from(imm));
         let (a, b) = (*self.regs.get(dst)?, *self.regs.get(src)?);
 
