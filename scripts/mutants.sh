@@ -64,9 +64,7 @@ mutant() { # PATCH
 plant() { # PATCH
 	local copy=$vm/mutant
 	break_copy "$1" "$copy" || return
-	mkdir -p "$copy/build" "$copy/selftests/builder" &&
-		cp -a "$top"/{Kbuild,rust} "$copy" &&
-		cp -a "$top/selftests/builder/src" "$copy/selftests/builder" || return
+	mkdir "$copy/build" && cp -a "$top"/{Kbuild,rust} "$copy" || return
 	if ! kbuild M="$copy" MO="$copy/build" modules; then
 		echo "cannot be built, see above"
 		return 1
