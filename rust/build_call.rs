@@ -10,9 +10,9 @@ use super::{
         CImage, //
     },
     code::{
-        BuiltImage,
         Image,
-        Records, //
+        Records,
+        Runnable, //
     },
     plan::{
         Place,

@@ -36,6 +36,13 @@ pub(crate) struct CImage {
     pub(crate) records: Records,
 }
 
+impl CImage {
+    /// Size of the image in bytes, its tail included.
+    pub(crate) fn size(&self) -> u32 {
+        self.bytes.len().try_into().unwrap_or(u32::MAX)
+    }
+}
+
 /// Measures an image, in bytes (`arch_bpf_trampoline_size()`).
 ///
 /// # Errors

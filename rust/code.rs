@@ -30,7 +30,7 @@ use kernel::prelude::*;
 /// Names the types of the room that builds images. Implemented once, for [`TheImageRoom`].
 pub(crate) trait ImageRoom {
     /// An image. Its code does what the plan asks, at its place and nowhere else.
-    type Image<'p>: BuiltImage;
+    type Image<'p>: Runnable;
     /// What the builder makes of a plan that the C builder may be asked for as well: C writes no
     /// more than a page for it, and does not warn.
     type Tried<'p>: TriedPlan<'p>;
@@ -45,8 +45,8 @@ pub(crate) type Image<'p> = <TheImageRoom as ImageRoom>::Image<'p>;
 /// A plan that the C builder may be asked for.
 pub(crate) type Tried<'p> = <TheImageRoom as ImageRoom>::Tried<'p>;
 
-/// An image as its builder made it.
-pub(crate) trait BuiltImage {
+/// What is asked of an image before it becomes code.
+pub(crate) trait Runnable {
     /// What it is built for.
     fn plan(&self) -> &Plan<'_>;
 

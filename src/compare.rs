@@ -10,11 +10,16 @@ use crate::{
     image::{
         self,
         code_of,
+        BuiltImage,
         Comparison,
         Difference,
         Refusal, //
     },
-    kapi::tramp_image::FreshImage,
+    kapi::{
+        c_builder::CImage,
+        tramp_image::FreshImage,
+        uapi, //
+    },
     platform::Platform,
 };
 use kernel::{
@@ -30,17 +35,11 @@ pub(crate) struct Bench {
     page: FreshImage,
 }
 
-/// What both builders made of a case. Sizes are in bytes, errors negative errno values.
-pub(crate) struct Outcome {
-    pub(crate) rust_measured: i32,
-    pub(crate) rust_built: i32,
-    pub(crate) rust_code: KVec<u8>,
-    pub(crate) c_measured: i32,
-    pub(crate) c_built: i32,
-    pub(crate) c_code: KVec<u8>,
-    pub(crate) comparison: Comparison,
-    /// The first byte that differs, if the difference is in the code.
-    pub(crate) differs_at: Option<usize>,
+/// The code of both images, empty where there is none.
+#[derive(Default)]
+pub(crate) struct Codes {
+    pub(crate) rust: KVec<u8>,
+    pub(crate) c: KVec<u8>,
 }
 
 impl Bench {
@@ -57,57 +56,48 @@ impl Bench {
         self.page.text().addr()
     }
 
-    /// Has both builders build `case`.
+    /// Has both builders build `case`, and reports to `out`.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, also where C had no memory.
-    pub(crate) fn run(&mut self, case: &Case) -> Result<Outcome> {
+    pub(crate) fn run(&mut self, case: &Case, out: &mut uapi::Case) -> Result<Codes> {
         let own = case.plan()?;
         let plan = own.plan();
-        let measured = image::measure(&self.platform, &plan, Some(self.page.place()));
-        let mut outcome = Outcome {
-            rust_measured: number(measured.unwrap_or_else(|refusal| Err(refusal.into()))),
-            rust_built: 0,
-            rust_code: KVec::new(),
-            c_measured: 0,
-            c_built: 0,
-            c_code: KVec::new(),
-            comparison: Comparison::None,
-            differs_at: None,
-        };
-        let tried = match image::build(&self.platform, &plan, self.page.place()) {
+        let place = self.page.place();
+        let mut codes = Codes::default();
+        out.verdict = uapi::REFERENCE_NONE;
+        out.differs_at = -1;
+        (out.c_size, out.c_ret) = (0, 0);
+
+        let measured = image::measure(&self.platform, &plan, Some(place));
+        out.rust_size = number(measured.unwrap_or_else(|refusal| Err(refusal.into())));
+        let tried = match image::build(&self.platform, &plan, place) {
             Ok(tried) => tried,
             Err(Refusal::NoMemory) => return Err(ENOMEM),
             Err(refusal) => {
-                outcome.rust_built = number(Err(refusal.into()));
-                return Ok(outcome);
+                out.rust_ret = number(Err(refusal.into()));
+                return Ok(codes);
             }
         };
-        let ours = tried.image();
-        outcome.rust_built = number(ours.map(|image| image.size()));
-        if let Ok(image) = ours {
-            outcome
-                .rust_code
-                .extend_from_slice(image.code(), GFP_KERNEL)?;
+        out.rust_ret = number(tried.image().map(BuiltImage::size));
+        if let Ok(image) = tried.image() {
+            codes.rust.extend_from_slice(image.code(), GFP_KERNEL)?;
         }
+
         let c = image::ask_c(&tried, &mut self.page, self.platform.symbols);
+        out.c_size = number(c.size);
+        out.c_ret = number(c.image.as_ref().map(CImage::size).map_err(|e| *e));
+        if let Ok(image) = &c.image {
+            codes.c.extend_from_slice(code_of(image), GFP_KERNEL)?;
+        }
+
         let difference = tried.diff(&c)?;
-        outcome.comparison = difference.into();
+        out.verdict = Comparison::from(difference).to_uapi();
         if let Some(Difference::Code(at)) = difference {
-            outcome.differs_at = Some(at);
+            out.differs_at = i32::try_from(at)?;
         }
-        outcome.c_measured = number(c.size);
-        match c.image {
-            Ok(image) => {
-                outcome.c_built = number(u32::try_from(image.bytes.len()).map_err(Error::from));
-                outcome
-                    .c_code
-                    .extend_from_slice(code_of(&image), GFP_KERNEL)?;
-            }
-            Err(e) => outcome.c_built = number(Err(e)),
-        }
-        Ok(outcome)
+        Ok(codes)
     }
 }
 

@@ -105,17 +105,9 @@ impl Descriptor {
             none => none.insert(Bench::new(self.platform.clone())?),
         };
         let case = Case::new(raw, &progs, bench, &self.platform)?;
-        let outcome = bench.run(&case)?;
-
-        write_image(raw.rust_image, &outcome.rust_code)?;
-        write_image(raw.c_image, &outcome.c_code)?;
-        raw.rust_size = outcome.rust_measured;
-        raw.rust_ret = outcome.rust_built;
-        raw.c_size = outcome.c_measured;
-        raw.c_ret = outcome.c_built;
-        raw.verdict = outcome.comparison.to_uapi();
-        raw.differs_at = outcome.differs_at.map_or(Ok(-1), i32::try_from)?;
-        Ok(())
+        let codes = bench.run(&case, raw)?;
+        write_image(raw.rust_image, &codes.rust)?;
+        write_image(raw.c_image, &codes.c)
     }
 }
 

@@ -10,8 +10,8 @@ use super::{
 use crate::kapi::{
     bindings,
     code::{
-        BuiltImage,
-        Image, //
+        Image,
+        Runnable, //
     },
     ftrace::EntryInsn,
     module_ref::ModuleRef,

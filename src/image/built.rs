@@ -169,7 +169,7 @@ impl code::ImageRoom for code::TheImageRoom {
     type Tried<'p> = Tried<'p>;
 }
 
-impl code::BuiltImage for BuiltImage<'_> {
+impl code::Runnable for BuiltImage<'_> {
     fn plan(&self) -> &Plan<'_> {
         self.plan
     }

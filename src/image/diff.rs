@@ -13,7 +13,7 @@ use crate::{
             self,
             CImage, //
         },
-        code::BuiltImage as _,
+        code::Runnable,
         symbols::Symbols,
         tramp_image::FreshImage,
         uapi, //
@@ -159,9 +159,7 @@ impl BuiltImage<'_> {
             return Some(Difference::Code(at));
         }
         if ours.len() != theirs.len() || self.bytes().len() != c.bytes.len() {
-            return Some(Difference::Size(
-                c.bytes.len().try_into().unwrap_or(u32::MAX),
-            ));
+            return Some(Difference::Size(c.size()));
         }
         let (ours, theirs) = (self.records(), &c.records);
         if ours.skips[..] != theirs.skips[..] {
