@@ -125,7 +125,6 @@ impl ExecText {
     }
 
     /// Turns the 5-byte nop at address `nop` into a jump to `target`. CPUs may be executing there.
-    /// Does nothing where the jump is there already.
     ///
     /// # Errors
     ///
