@@ -2,7 +2,10 @@
 
 //! A program that cannot be patched out of an image that is still in use.
 
+use std::os::fd::OwnedFd;
+
 use anyhow::{ensure, Result};
+use rustix::event::{eventfd, EventfdFlags};
 
 use super::{pause, settle, wait_for};
 use crate::bpf;
@@ -10,7 +13,6 @@ use crate::faults::{Fault, Faults};
 use crate::harness::Env;
 use crate::kmsg::{self, Kmsg};
 use crate::probe::{Kind, Probe, Spec};
-use crate::targets::{sum, Targets};
 
 tests! {
     skip_failed_remove: "a removed program that stays in an image is kept",
@@ -27,32 +29,41 @@ fn no_poke() -> Fault<'static> {
     }
 }
 
-fn sleep_under(
-    targets: &Targets,
-    session: &Probe,
-    body: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+/// A function in which a task can be kept waiting. It belongs to no module: a
+/// program that stays loaded would hold that module for ever.
+const TARGET: &str = "eventfd_read";
+
+/// Calls the function; it waits until somebody writes.
+fn read(event: &OwnedFd) -> Result<u64> {
+    let mut value = [0; 8];
+    rustix::io::read(event, &mut value)?;
+    Ok(u64::from_ne_bytes(value))
+}
+
+fn write(event: &OwnedFd, value: u64) -> Result<()> {
+    rustix::io::write(event, &value.to_ne_bytes())?;
+    Ok(())
+}
+
+/// Runs `body` while a task is in the function, under `session`.
+fn while_inside(event: &OwnedFd, session: &Probe, body: impl FnOnce() -> Result<()>) -> Result<()> {
     std::thread::scope(|scope| {
-        let sleeper = scope.spawn(|| targets.call("sleep", &[1, 2]));
+        let reader = scope.spawn(|| read(event));
         let result = wait_for("the function is entered", || Ok(session.hits()?.entry > 0))
             .and_then(|()| body());
-        targets.wake()?;
-        let ret = sleeper.join().expect("a sleeper does not panic")?;
+        write(event, 7)?;
+        let value = reader.join().expect("a reader does not panic")?;
         result?;
-        check_eq!(ret, sum(&[1, 2]), "what the caller got");
+        check_eq!(value, 7, "what the caller got");
         Ok(())
     })
 }
 
 fn failed(env: &Env, close: bool) -> Result<()> {
-    let targets = env.targets()?;
+    let event = eventfd(0, EventfdFlags::empty())?;
     let faults = Faults::load(env)?;
     let log = env.log()?;
-    let spec = || {
-        Spec::new(Kind::Session, "targets_sleep")
-            .this_process()
-            .quiet()
-    };
+    let spec = || Spec::new(Kind::Session, TARGET).this_process().quiet();
     let (goes, stays) = (log.load(spec())?, log.load(spec())?);
     let device = env.device()?;
     device.add(stays.fd(), 0)?;
@@ -60,7 +71,7 @@ fn failed(env: &Env, close: bool) -> Result<()> {
     let id = goes.prog_id()?;
     let mut kmsg = Kmsg::open()?;
     let mut device = Some(device);
-    sleep_under(&targets, &stays, || {
+    while_inside(&event, &stays, || {
         faults.inject(no_poke())?;
         if close {
             device = None;
@@ -87,12 +98,8 @@ fn failed(env: &Env, close: bool) -> Result<()> {
     );
     // Later calls do not come that way.
     let before = stays.hits()?;
-    targets.wake()?;
-    check_eq!(
-        targets.call("sleep", &[1, 2])?,
-        sum(&[1, 2]),
-        "a later call"
-    );
+    write(&event, 9)?;
+    check_eq!(read(&event)?, 9, "a later call");
     let seen = stays.hits()?.ret - before.ret;
     check_eq!(seen, u64::from(!close), "returns of the program that stays");
     Ok(())
