@@ -98,9 +98,14 @@ impl DirectCall {
         if is_dead(symbols) {
             return Err(ENODEV);
         }
+        // ftrace lists the operations before it finds that they conflict with others, and clears
+        // their function then. Where it traces the target already, CPUs go through the list: they
+        // pass over stubs.
+        let stub = usize::try_from(bindings::FTRACE_OPS_FL_STUB)?;
+        // `kernel.ftrace_enabled` must not turn the trampoline off.
+        let permanent = usize::try_from(bindings::FTRACE_OPS_FL_PERMANENT)?;
         let ops = bindings::ftrace_ops {
-            // `kernel.ftrace_enabled` must not turn the trampoline off.
-            flags: usize::try_from(bindings::FTRACE_OPS_FL_PERMANENT)?,
+            flags: permanent | stub,
             ..Default::default()
         };
         let ops = KBox::new(Ops::new(ops), GFP_KERNEL)?;
@@ -120,12 +125,17 @@ impl DirectCall {
                 mem::forget((ops, image));
                 return Err(e);
             }
-            // ftrace lists the operations before it finds that they conflict. If it was tracing the
-            // function, a CPU may have found them, and the image through them.
+            // A CPU that goes through the list may still look at them.
             wait_for_ftrace();
             // SAFETY: `ops` is not registered, and no CPU uses it.
             unsafe { bindings::ftrace_free_filter(ops.get()) };
             return Err(e);
+        }
+        // SAFETY: `ops` is valid. ftrace changes the flags of registered operations only when their
+        // owner asks for it.
+        unsafe {
+            let flags = &raw mut (*ops.get()).flags;
+            flags.write_volatile(flags.read_volatile() & !stub);
         }
         // INVARIANT: Registered just now.
         Ok(Self {

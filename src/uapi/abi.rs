@@ -2,9 +2,10 @@
 
 //! The ioctl ABI of `/dev/rust_fsession`: the mirror of `rust_fsession.h`.
 //!
-//! The kernel module and user space include this one file, so it needs nothing
-//! but `core`. The header documents each request and its errors; a test in `selftests/runner` compiles the header and holds the sizes,
-//! offsets and numbers here against it.
+//! For user space, which includes this one file: it needs nothing but `core`. The
+//! module takes its structures from the header. That documents each request and its
+//! errors; a test in `selftests/uapi` compiles it and compares the sizes, offsets
+//! and numbers here with it.
 
 use core::mem::size_of;
 
