@@ -17,6 +17,7 @@
     reason = "a panic fails the test"
 )]
 
+mod arena;
 pub(crate) mod fixture;
 pub(crate) mod golden;
 pub(crate) mod listing;
