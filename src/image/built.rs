@@ -110,7 +110,8 @@ fn or_shared<T>(
 ) -> core::result::Result<Result<T>, Refusal> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(failure) => failure.shared().map(Err),
+        Err(Failure::Shared(e)) => Ok(Err(e)),
+        Err(Failure::Refused(refusal)) => Err(refusal),
     }
 }
 

@@ -27,16 +27,6 @@ pub(super) enum Failure {
     Refused(Refusal),
 }
 
-impl Failure {
-    /// The error that C gives as well.
-    pub(super) fn shared(self) -> core::result::Result<Error, Refusal> {
-        match self {
-            Self::Shared(e) => Ok(e),
-            Self::Refused(refusal) => Err(refusal),
-        }
-    }
-}
-
 impl From<builder::Error> for Failure {
     fn from(error: builder::Error) -> Self {
         use builder::Error::{

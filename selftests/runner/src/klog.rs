@@ -3,28 +3,24 @@
 //! The kernel log, read between tests. A splat fails the test it fell into,
 //! whatever the test itself said.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, ErrorKind};
+
+use crate::kmsg::Kmsg;
 
 /// What is a splat, also for the scripts: the file says how to read it.
 const LIST: &str = include_str!("../../splats");
 
 pub struct Klog {
-    kmsg: File,
+    kmsg: Kmsg,
     taint: u64,
 }
 
 impl Klog {
     /// Starts at the end of the log as it is now.
     pub fn open() -> io::Result<Self> {
-        let mut kmsg = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open("/dev/kmsg")?;
-        kmsg.seek(SeekFrom::End(0))?;
         Ok(Self {
-            kmsg,
+            kmsg: Kmsg::open()?,
             taint: tainted()?,
         })
     }
@@ -32,19 +28,10 @@ impl Klog {
     /// What was logged since the last call.
     pub fn news(&mut self) -> io::Result<News> {
         let mut lines = Vec::new();
-        let mut record = [0; 8192];
-        loop {
-            match self.kmsg.read(&mut record) {
-                Ok(0) => break,
-                Ok(n) => lines.extend(text(&String::from_utf8_lossy(&record[..n]))),
-                Err(err) if err.kind() == ErrorKind::WouldBlock => break,
-                // Records were overwritten before they could be read.
-                Err(err) if err.kind() == ErrorKind::BrokenPipe => {
-                    lines.push("(records lost)".to_owned());
-                }
-                Err(err) => return Err(err),
-            }
-        }
+        self.kmsg.records(|record| match record {
+            Some(record) => lines.extend(text(record)),
+            None => lines.push("(records lost)".to_owned()),
+        })?;
         let taint = tainted()?;
         let new_taint = taint & !self.taint & bad_taint();
         self.taint = taint;

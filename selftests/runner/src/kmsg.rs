@@ -22,19 +22,25 @@ impl Kmsg {
         Ok(Self(kmsg))
     }
 
-    /// The level and the text of each line of the module since the last call.
-    pub fn of_module(&mut self) -> io::Result<Vec<(u32, String)>> {
-        let mut lines = Vec::new();
+    /// Calls `each` for each record since the last call, with `None` where records were
+    /// overwritten before they could be read.
+    pub fn records(&mut self, mut each: impl FnMut(Option<&str>)) -> io::Result<()> {
         let mut record = [0; 8192];
         loop {
             match self.0.read(&mut record) {
-                Ok(0) => break,
-                Ok(n) => lines.extend(line(&String::from_utf8_lossy(&record[..n]))),
-                Err(err) if err.kind() == ErrorKind::WouldBlock => break,
-                Err(err) if err.kind() == ErrorKind::BrokenPipe => (),
+                Ok(0) => return Ok(()),
+                Ok(n) => each(Some(&String::from_utf8_lossy(&record[..n]))),
+                Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(err) if err.kind() == ErrorKind::BrokenPipe => each(None),
                 Err(err) => return Err(err),
             }
         }
+    }
+
+    /// The level and the text of each line of the module since the last call.
+    pub fn of_module(&mut self) -> io::Result<Vec<(u32, String)>> {
+        let mut lines = Vec::new();
+        self.records(|record| lines.extend(record.and_then(line)))?;
         lines.retain(|(_, text)| text.starts_with("rust_fsession:"));
         Ok(lines)
     }
