@@ -29,6 +29,13 @@ const u32 RF_RET_DEPTH_SHIFT = RET_DEPTH_SHIFT;
 const u32 RF_RET_DEPTH_SHIFT = 0;
 #endif
 
+/* Nops between the hash that a kCFI caller compares and the function. */
+#ifdef CONFIG_CALL_PADDING
+const u8 RF_KCFI_PADDING = CONFIG_FUNCTION_PADDING_CFI;
+#else
+const u8 RF_KCFI_PADDING = 0;
+#endif
+
 /* Bytes of the instruction at an ftrace site. */
 const u32 RF_FTRACE_SITE_SIZE = MCOUNT_INSN_SIZE;
 

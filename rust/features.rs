@@ -23,9 +23,6 @@ pub(crate) const JMP_ENTRY: bool = cfg!(CONFIG_DYNAMIC_FTRACE_WITH_JMP);
 /// Functions that are called indirectly begin with an ENDBR.
 pub(crate) const IBT: bool = cfg!(CONFIG_X86_KERNEL_IBT);
 
-/// Functions that are called indirectly have their type checked.
-pub(crate) const CFI: bool = cfg!(CONFIG_CFI);
-
 /// A return is followed by a trap.
 pub(crate) const SLS: bool = cfg!(CONFIG_MITIGATION_SLS);
 

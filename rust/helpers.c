@@ -52,6 +52,18 @@ bool rf_cpu_wants_rethunk(void)
 }
 #endif
 
+#ifndef CONFIG_CFI
+u32 rf_cfi_get_func_hash(void *func)
+{
+	return cfi_get_func_hash(func);
+}
+
+int rf_cfi_get_func_arity(void *func)
+{
+	return cfi_get_func_arity(func);
+}
+#endif
+
 #ifndef CONFIG_X86_KERNEL_IBT
 bool rf_is_endbr(u32 *val)
 {

@@ -8,6 +8,7 @@
 
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
+#include <linux/cfi.h>
 #include <linux/debugfs.h>
 #include <linux/ftrace.h>
 #include <linux/kallsyms.h>
@@ -42,6 +43,10 @@ unsigned long rf_kallsyms_lookup_name(const char *name);
 
 #ifndef CONFIG_MITIGATION_RETHUNK
 bool rf_cpu_wants_rethunk(void);
+#endif
+#ifndef CONFIG_CFI
+u32 rf_cfi_get_func_hash(void *func);
+int rf_cfi_get_func_arity(void *func);
 #endif
 #ifndef CONFIG_X86_KERNEL_IBT
 bool rf_is_endbr(u32 *val);

@@ -16,6 +16,7 @@ pub(crate) mod btf_func_model;
 pub(crate) mod build_call;
 pub(crate) mod c_builder;
 pub(crate) mod capability;
+pub(crate) mod cfi;
 pub(crate) mod code;
 pub(crate) mod constants;
 pub(crate) mod debugfs;

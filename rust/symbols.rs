@@ -30,6 +30,12 @@ pub(crate) struct Symbols {
     pub(crate) tramp_exit: u64,
     /// Address of the variable `x86_return_thunk`, 0 in a kernel without return thunks.
     pub(super) return_thunk: u64,
+    /// Address of the variable `cfi_mode`, 0 in a kernel without CFI.
+    pub(super) cfi_mode: usize,
+    /// Address of the variable `cfi_bhi`, 0 in a kernel without FineIBT that poisons arguments.
+    pub(super) cfi_bhi: usize,
+    /// Address of `__bhi_args`, 0 in a kernel without it.
+    pub(super) bhi_args: usize,
     /// Address of `bpf_session_is_return()`.
     pub(crate) session_is_return: u64,
     /// Address of `bpf_session_cookie()`.
@@ -89,6 +95,21 @@ impl Symbols {
             tramp_exit: to_u64(address(c"__bpf_tramp_exit")),
             return_thunk: if cfg!(CONFIG_MITIGATION_RETHUNK) {
                 to_u64(address(c"x86_return_thunk"))
+            } else {
+                0
+            },
+            cfi_mode: if cfg!(CONFIG_CFI) {
+                address(c"cfi_mode")
+            } else {
+                0
+            },
+            cfi_bhi: if cfg!(CONFIG_FINEIBT_BHI) {
+                address(c"cfi_bhi")
+            } else {
+                0
+            },
+            bhi_args: if cfg!(CONFIG_FINEIBT_BHI) {
+                address(c"__bhi_args")
             } else {
                 0
             },

@@ -80,6 +80,14 @@ CALL(bool, cpu_wants_rethunk,
      (void),
      ())
 #endif
+#ifdef CONFIG_CFI
+CALL(u32, cfi_get_func_hash,
+     (void *func),
+     (func))
+CALL(int, cfi_get_func_arity,
+     (void *func),
+     (func))
+#endif
 CALL(int, ftrace_is_dead,
      (void),
      ())

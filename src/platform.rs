@@ -15,6 +15,7 @@ use crate::{
     },
     kapi::{
         bpf_prog::Prog,
+        cfi,
         errno::unsupported,
         features,
         mitigations::{
@@ -41,8 +42,6 @@ pub(crate) struct Platform {
     pub(crate) symbols: Symbols,
     /// The kernel in the builder's terms.
     pub(crate) machine: Machine,
-    /// How an image begins that is called indirectly.
-    pub(crate) preamble: Preamble,
     /// The queue that frees images.
     pub(crate) queue: Arc<OwnedQueue>,
     /// Number of trampolines, one for each open descriptor.
@@ -68,11 +67,6 @@ impl Platform {
         Ok(Self {
             symbols,
             machine: machine(symbols)?,
-            preamble: if features::IBT {
-                Preamble::Endbr
-            } else {
-                Preamble::None
-            },
             queue: Arc::new(OwnedQueue::new(c"rust_fsession")?, GFP_KERNEL)?,
             trampolines: Atomic::new(0),
             module,
@@ -92,6 +86,20 @@ impl Platform {
             cookie: bpf_cookie,
             session: prog.is_session(),
             session_cookie: prog.calls_session_cookie(),
+        }
+    }
+
+    /// How an image begins that is called indirectly in the place of the function at `func`.
+    pub(crate) fn preamble(&self, func: u64) -> Preamble {
+        match cfi::check_of(func, self.symbols) {
+            cfi::Check::None if features::IBT => Preamble::Endbr,
+            cfi::Check::None => Preamble::None,
+            cfi::Check::Kcfi { hash } => Preamble::Kcfi {
+                hash,
+                padding: cfi::KCFI_PADDING,
+                endbr: features::IBT,
+            },
+            cfi::Check::FineIbt { hash, bhi } => Preamble::FineIbt { hash, bhi },
         }
     }
 

@@ -83,9 +83,6 @@ impl Case {
             }
             places.push((list, prog.bpf_cookie), GFP_KERNEL)?;
         }
-        if features::CFI && raw.flags & Flags::INDIRECT.bits() != 0 {
-            return Err(unsupported());
-        }
         let specs = progs.iter().map(|prog| spec(prog, bench, platform));
         // C expects arguments that BTF can describe.
         if let Err(e @ builder::Error::Invalid) = builder::FuncModel::new(sizes, flags) {

@@ -2,10 +2,7 @@
 
 //! Converts a plan for the builder.
 
-use super::refusal::{
-    Failure,
-    Refusal, //
-};
+use super::refusal::Failure;
 use crate::{
     builder::{
         Flags,
@@ -17,8 +14,6 @@ use crate::{
     },
     kapi::{
         bpf_target,
-        errno::unsupported,
-        features,
         plan::{
             List,
             Plan, //
@@ -48,9 +43,6 @@ impl<'p> Described<'p> {
         // C checks the flags before the arguments.
         let flags = Flags::from_bits(plan.flags())?;
         flags.check()?;
-        if features::CFI && flags.contains(Flags::INDIRECT) {
-            return Err(Failure::Refused(Refusal::NotCovered(unsupported())));
-        }
         let model = plan.model();
         let model = FuncModel::new(model.arg_sizes(), model.arg_flags())?;
         let symbols = platform.symbols;
@@ -60,7 +52,7 @@ impl<'p> Described<'p> {
                 model,
                 addr: plan.func(),
                 endbr: bpf_target::starts_with_endbr(plan.func(), symbols),
-                preamble: platform.preamble,
+                preamble: platform.preamble(plan.func()),
             },
             flags,
             fentry: KVec::new(),

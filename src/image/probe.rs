@@ -36,10 +36,6 @@ use kernel::{
 ///
 /// `ENOMEM`, `ENODEV` while the module goes.
 pub(crate) fn probe_quirks(platform: &mut Platform) -> Result {
-    if features::CFI {
-        // Images that are called indirectly are not covered there.
-        return Ok(());
-    }
     // Six arguments in registers, one on the stack.
     let model = BtfFuncModel::new(&[8; 7], &[0; 7])?;
     let no_programs = FakeProgs::new(iter::empty(), None)?;
