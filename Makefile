@@ -2,7 +2,7 @@
 #
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
-targets := modules modules_install run test vmtest vng kselftest kunit compare \
+targets := modules modules_install kernel run test vmtest vng kselftest kunit compare \
 	matrix hosttest fuzz mutants hostmutants lint fmt shell rust-analyzer \
 	update clean distclean
 
@@ -31,6 +31,7 @@ help:
 #|   lint             rustfmt, shellcheck, clippy, a build with W=1
 #|   shell            a shell in the VM, with the module loaded
 #|
+#|   kernel           get that kernel ready, and no more
 #|   modules          build rust_fsession.ko (default)
 #|   modules_install  install it on this machine, or into INSTALL_MOD_PATH=
 #|   rust-analyzer    write rust-project.json for an editor
@@ -43,6 +44,9 @@ help:
 #| The kernel
 #|   KVER=7.3         Debian's newest kernel of that series
 #|                    (default: 7.2; for tests 7.2 and 7.3)
+#|   FLAVOUR=rt       another of its flavours: rt or cloud
+#|   KERNEL=debug     one built from its source, which takes half an hour once:
+#|                    debug (KASAN, lockdep, fault injection) or cfi
 #|   KDIR=tree        a configured and built kernel tree of your own
 #|
 #| Building, as everywhere in Kbuild

@@ -6,13 +6,13 @@
 # the shipped symbols, BTF and image in the places where a built tree has them.
 #
 # Sets:  tree (in need_kernel), unpack, prepare.
-# Reads: top, cache, base; KVER. read_compilers() sets rustc, cc and major of
+# Reads: top, cache, base; KVER, FLAVOUR. read_compilers() sets rustc, cc and major of
 #        prepare_kernel(), find_kernel() sets release of need_kernel().
 
-# need_kernel SERIES [update]: sets `tree` to the newest kernel of SERIES. What
-# was found is kept as a link, so that only the first run asks the network.
+# need_kernel SERIES [update]: sets `tree` to the newest kernel of SERIES, in FLAVOUR.
+# What was found is kept as a link, so that only the first run asks the network.
 need_kernel() {
-	local series=$1 link=$base/linux-$1 release
+	local series=$1 link=$base/linux-$1${FLAVOUR:+-$FLAVOUR} release
 	unset tree
 	if [[ -e $link && -z ${2:-} ]]; then
 		tree=$(realpath "$link")
@@ -29,10 +29,13 @@ need_kernel() {
 # Sets `release`: of SERIES, or the newest there is unless the user asked for
 # SERIES by name.
 find_kernel() { # SERIES
-	local releases
+	local releases flavours
 	step FIND "Debian's newest $1 kernel" 10 in_root -r apt-get update -o APT::Update::Error-Mode=any
 	releases=$(in_root apt-cache pkgnames linux-headers- |
-		sed -nE 's/^linux-headers-([0-9.]+\+deb[0-9]+-amd64)$/\1/p' | sort -V)
+		sed -nE 's/^linux-headers-([0-9.]+\+deb[0-9]+(-[a-z]+)?-amd64)$/\1/p' | sort -V)
+	flavours=$(sed -nE 's/.*\+deb[0-9]+-([a-z]+)-amd64$/\1/p' <<<"$releases" | sort -u | paste -sd ' ')
+	releases=$(grep -E "\+deb[0-9]+${FLAVOUR:+-$FLAVOUR}-amd64$" <<<"$releases") ||
+		die "Debian has no flavour '$FLAVOUR', FLAVOUR can be one of: $flavours"
 	release=$(grep "^${1/./\\.}\\." <<<"$releases" | tail -n 1) || true
 	[[ -z $release ]] || return 0
 	[[ -z ${KVER:-} ]] ||

@@ -8,7 +8,7 @@
 # Sets:  series (those that a test run goes through), counting (the run ends with the
 #        count of tests).
 # Reads: top, cache, base, root, tree, release, inside, accelerator; KDIR, KVER,
-#        SECONDS, INSTALL_MOD_PATH.
+#        KERNEL, FLAVOUR, SECONDS, INSTALL_MOD_PATH.
 
 # shellcheck source=scripts/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -16,6 +16,8 @@
 . "$top/scripts/buildroot.sh"
 # shellcheck source=scripts/kernel.sh
 . "$top/scripts/kernel.sh"
+# shellcheck source=scripts/ownkernel.sh
+. "$top/scripts/ownkernel.sh"
 # shellcheck source=scripts/tree.sh
 . "$top/scripts/tree.sh"
 # shellcheck source=scripts/vm.sh
@@ -37,6 +39,13 @@ own*)	series=(own) ;;
 ?*)	series=("$KVER") ;;
 *)	series=(7.2 7.3) ;;
 esac
+[[ -z ${KDIR:-} || -z ${KERNEL:-}${FLAVOUR:-} ]] || die "KDIR= is a kernel already: leave KERNEL= and FLAVOUR= out"
+if [[ -n ${KERNEL:-} ]]; then
+	[[ -z ${FLAVOUR:-} ]] || die "KERNEL=$KERNEL has no flavours: leave FLAVOUR= out"
+	[[ -n ${KVER:-} ]] || series=(7.2)
+	# What watches every access takes memory and time.
+	: "${MEM:=3072}" "${TIMEOUT:=7200}"
+fi
 
 finish() {
 	local status=$? left
@@ -103,8 +112,8 @@ clean() {
 prune() {
 	local one used
 	used=$(find "$base" -maxdepth 1 -type l -exec realpath {} +)
-	for one in "$base"/linux-*-amd64 "$cache"/+([0-9a-f]); do
-		[[ ! -d $one || $one == "$base" || $used == *"$one"* ]] ||
+	for one in "$base"/linux-*-amd64 "$base"/{linux,building}-*-+([0-9a-f]) "$cache"/+([0-9a-f]); do
+		[[ ! -d $one || -L $one || $one == "$base" || $used == *"$one"* ]] ||
 			step CLEAN "${one##*/}" 1 discard "$one"
 	done
 }
@@ -184,6 +193,11 @@ fmt)
 	# shellcheck disable=SC2119
 	format
 	;;
+kernel)
+	lock
+	need_tree "${series[0]}"
+	say "the kernel tree is $tree"
+	;;
 modules)
 	lock
 	need_tree "${series[0]}"
@@ -206,8 +220,14 @@ rust-analyzer)
 update)
 	lock
 	need_buildroot
-	for one in "$base"/linux-+([0-9]).+([0-9]); do
-		need_kernel "${one##*/linux-}" update
+	for one in "$base"/linux-+([0-9]).+([0-9])?(-+([a-z])); do
+		one=${one##*/linux-}
+		FLAVOUR=${one#"${one%%-*}"} FLAVOUR=${FLAVOUR#-}
+		need_kernel "${one%%-*}" update
+	done
+	# Those of our own are built anew by who asks for one.
+	for one in "$base"/linux-+([0-9]).+([0-9])-+([a-z])-+([0-9a-f]); do
+		if [[ -L $one ]] && ! is_newest "$one"; then rm "$one"; fi
 	done
 	prune
 	;;

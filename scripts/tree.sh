@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# A kernel tree to build against, Debian's or the user's own: what it must have,
+# A kernel tree to build against, Debian's, one made of its source, or the user's own: what it must have,
 # which compilers fit it, and Kbuild.
 #
 # Sets:  tree, release (of the kernel), inside (the words before a command that takes
 #        the tree's compilers: in_root or none), LLVM as a tree of the user's has it.
-# Reads: top, root; KDIR, MO, and the variables of Kbuild that kbuild() hands on.
+# Reads: top, root; KDIR, KERNEL, MO, and the variables of Kbuild that kbuild() hands on.
 #        read_compilers() sets rustc, cc and major of its caller.
 
 need_tree() { # SERIES
@@ -16,8 +16,13 @@ need_tree() { # SERIES
 		choose_compilers
 	else
 		need_buildroot
-		need_kernel "$1"
 		inside=(in_root)
+		if [[ -n ${KERNEL:-} ]]; then
+			need_own_kernel "$1"
+			LLVM=1
+		else
+			need_kernel "$1"
+		fi
 	fi
 	release=$(<"$tree/include/config/kernel.release")
 }
