@@ -111,8 +111,7 @@ impl Deref for FreshImage {
 impl Drop for FreshImage {
     fn drop(&mut self) {
         // SAFETY: `self.0` is not used after this.
-        let image = unsafe { ManuallyDrop::take(&mut self.0) };
-        image.images.remove(&image);
+        Images::free(unsafe { ManuallyDrop::take(&mut self.0) });
     }
 }
 

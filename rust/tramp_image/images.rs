@@ -20,27 +20,43 @@ use kernel::{
 #[pin_data]
 pub(crate) struct Images {
     #[pin]
-    live: Mutex<KVec<Arc<TrampImage>>>,
+    live: Mutex<Live>,
     #[pin]
     freed: CondVar,
+}
+
+#[derive(Default)]
+struct Live {
+    images: KVec<Arc<TrampImage>>,
+    /// Number of these, and of those that are being freed.
+    count: usize,
 }
 
 impl Images {
     /// An empty list.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            live <- new_mutex!(KVec::new()),
+            live <- new_mutex!(Live::default()),
             freed <- new_condvar!(),
         })
     }
 
     pub(super) fn insert(&self, image: &Arc<TrampImage>) -> Result {
-        Ok(self.live.lock().push(image.clone(), GFP_KERNEL)?)
+        let mut live = self.live.lock();
+        live.images.push(image.clone(), GFP_KERNEL)?;
+        live.count += 1;
+        Ok(())
     }
 
-    pub(super) fn remove(&self, image: &Arc<TrampImage>) {
-        self.live.lock().retain(|other| !Arc::ptr_eq(other, image));
-        self.freed.notify_all();
+    /// Frees an image that no task is in. Who waits for that finds the image's reference on the
+    /// module gone as well.
+    pub(super) fn free(image: Arc<TrampImage>) {
+        let images = image.images.clone();
+        let others = |other: &mut Arc<TrampImage>| !Arc::ptr_eq(other, &image);
+        images.live.lock().images.retain(others);
+        drop(image);
+        images.live.lock().count -= 1;
+        images.freed.notify_all();
     }
 
     /// Waits until all images are freed, for 2 seconds at most or until a signal comes: a task may
@@ -50,7 +66,7 @@ impl Images {
 
         let mut live = self.live.lock();
         let mut left = msecs_to_jiffies(MOST_MS);
-        while !live.is_empty() {
+        while live.count != 0 {
             match self.freed.wait_interruptible_timeout(&mut live, left) {
                 CondVarTimeoutResult::Woken { jiffies } => left = jiffies,
                 CondVarTimeoutResult::Timeout | CondVarTimeoutResult::Signal { .. } => return,
@@ -65,7 +81,8 @@ impl Images {
     /// Those of text poking; some image may still call the program.
     pub(in super::super) fn skip(&self, prog: u64) -> Result {
         let live = self.live.lock();
-        live.iter()
+        live.images
+            .iter()
             .map(|image| image.skip(prog))
             .fold(Ok(()), Result::and)
     }

@@ -4,7 +4,10 @@
 //!
 //! C: `bpf_tramp_image_put()` in `kernel/bpf/trampoline.c`
 
-use super::TrampImage;
+use super::{
+    Images,
+    TrampImage, //
+};
 use crate::kapi::bindings;
 use kernel::{
     container_of,
@@ -92,7 +95,7 @@ impl TrampImage {
             let im = Self::im_of_rcu(work.cast());
             Arc::from_raw(container_of!(Opaque::cast_from(im), Self, im))
         };
-        image.images.remove(&image);
+        Images::free(image);
     }
 
     /// # Safety

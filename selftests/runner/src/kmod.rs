@@ -3,8 +3,8 @@
 //! Loading and unloading the module.
 
 use std::ffi::CStr;
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use rustix::system::{delete_module, finit_module};
@@ -13,6 +13,14 @@ const NAME: &CStr = c"rust_fsession";
 
 pub fn is_loaded() -> bool {
     Path::new("/sys/module/rust_fsession").exists()
+}
+
+/// How often it is in use.
+pub fn references() -> io::Result<u32> {
+    let text = fs::read_to_string("/sys/module/rust_fsession/refcnt")?;
+    text.trim()
+        .parse()
+        .map_err(|_| ErrorKind::InvalidData.into())
 }
 
 pub fn load(path: &Path) -> io::Result<()> {

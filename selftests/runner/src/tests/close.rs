@@ -14,6 +14,7 @@ use anyhow::{ensure, Context, Result};
 use super::{pause, wait_for};
 use crate::device::Device;
 use crate::harness::Env;
+use crate::kmod;
 use crate::probe::{Kind, Probe, Spec};
 use crate::targets::{sum, Targets};
 
@@ -21,6 +22,7 @@ tests! {
     close_each: "twenty descriptors, closed one by one",
     close_killed: "twenty descriptors of a process that is killed",
     close_signal: "a signal ends the wait of the last one",
+    close_unused: "nothing uses the module once the last one is closed",
 }
 
 /// `targets_sleep_0()` and on.
@@ -156,4 +158,14 @@ fn close_signal(env: &Env) -> Result<()> {
         );
         Ok(())
     })
+}
+
+fn close_unused(env: &Env) -> Result<()> {
+    for _ in 0..10 {
+        let (devices, sessions): (Vec<_>, Vec<_>) = attach(env, 2)?.into_iter().unzip();
+        drop(sessions);
+        drop(devices);
+        check_eq!(kmod::references()?, 0, "references on the module");
+    }
+    Ok(())
 }

@@ -31,7 +31,6 @@ tests! {
 }
 
 const TARGET: &str = "bpf_fentry_test1";
-const REFCNT: &str = "/sys/module/rust_fsession/refcnt";
 const INITSTATE: &str = "/sys/module/rust_fsession/initstate";
 
 /// Loads programs and tries to attach them. That may work or not; the kernel
@@ -96,9 +95,7 @@ fn dead_unload(env: &Env) -> Result<()> {
     env.device()?;
     ensure!(hooks::mode()? == "off\n", "a mode is set");
     // The images of what was refused before have their grace periods.
-    wait_for("the module is not in use", || {
-        Ok(std::fs::read_to_string(REFCNT)? == "0\n")
-    })?;
+    wait_for("the module is not in use", || Ok(kmod::references()? == 0))?;
     let mut kmsg = Kmsg::open()?;
     // Who unloads the module may not come back.
     let mut rmmod = Command::new("/proc/self/exe")
