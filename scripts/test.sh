@@ -138,10 +138,11 @@ hear() { # PROCESS DIRECTORY
 # All of them, or what T names. With nothing asked for, those follow that take a VM
 # of their own: a line each, of what tests it is for.
 vmtest() {
-	# shellcheck disable=SC2086 # T may name several tests.
-	selftests ${T:-}
+	local names
+	read -ra names <<<"${T:-}"
+	selftests "${names[@]}"
 	[[ -z ${T:-}${CPU:-}${CMDLINE:-} ]] || return 0
-	call_depth selftests hooks_limit_shadow hooks_limit_takeover limit_image
+	call_depth selftests --no-skips hooks_limit_shadow hooks_limit_takeover limit_image
 	# These leave ftrace dead until the next boot.
 	selftests --dead
 }

@@ -53,7 +53,19 @@ run_vm() {
 	printf '  %-7s %s\n\n' VM "Linux $release ($accelerator)"
 	qemu "$accelerator" "${TIMEOUT:-1500}" "$*"
 	cp "$vm/console" "$console"
+	# The tests know which warnings they expect; other jobs expect none.
+	[[ $1 == test ]] || warnings "$console" || return
 	judge "$console" $((SECONDS - begin))
+}
+
+# Fails where the module said anything: on the console are warnings and errors only.
+warnings() { # CONSOLE
+	local said
+	said=$(grep -avFf <(listed harmless) "$1" | grep -aE '(^|[] ])rust_fsession: ' | head -n 20) ||
+		return 0
+	printf '%s\n' "$said" | sed 's/^/  | /' >&2
+	say "the module complained (above), the whole log is $1" >&2
+	return 1
 }
 
 judge() { # CONSOLE SECONDS

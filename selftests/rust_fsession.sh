@@ -6,7 +6,7 @@
 # The selftests on the running kernel, in KTAP: loads the modules beside it, has
 # bin/runner do what the ARGUMENTs say (everything, unless they name tests), and
 # unloads the modules. Exits with 4, kselftest's "skipped", where this machine
-# lacks something.
+# lacks something, but fails where what fits the machine does not work.
 
 skip() {
 	echo "TAP version 13"
@@ -14,11 +14,25 @@ skip() {
 	exit 4
 }
 
+fail() { # NAME WHY
+	echo "TAP version 13"
+	echo "1..1"
+	echo "# $2"
+	echo "not ok 1 $1"
+	exit 1
+}
+
 load() { # MODULE
 	why=$(insmod "$here/modules/$1.ko" 2>&1) || {
 		unload
-		skip "$1.ko does not load: ${why#*"$1.ko": }; dmesg may say more"
+		fail "load_$1" "$1.ko does not load: ${why#*"$1.ko": }; dmesg may say more"
 	}
+}
+
+# A line in the kernel log, for the runner to begin at.
+mark() { # WHAT
+	mark="rust_fsession.sh: $1, process $$"
+	echo "$mark" >/dev/kmsg
 }
 
 # An image keeps its module for as long as a task could be in there, which is
@@ -48,18 +62,22 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 1
 grep -q bpf_tramp_skip /sys/kernel/btf/vmlinux ||
 	skip "Linux $(uname -r) has no fsession that fits: it takes 7.2 or newer"
 for file in bin/runner modules/rust_fsession.ko modules/rust_fsession_targets.ko; do
-	[ -e "$here/$file" ] || skip "$here/$file is not there: build the selftests first"
+	[ -e "$here/$file" ] || fail build "$here/$file is not there: build the selftests first"
 done
 mounted debugfs /sys/kernel/debug
 mounted tracefs /sys/kernel/tracing
 mounted bpf /sys/fs/bpf
 
 # Somebody's module may be another build.
-unload || skip "rust_fsession.ko is loaded and in use"
+unload || fail unload "rust_fsession.ko is loaded and in use"
+# What the kernel says of loading and unloading counts as well.
+mark begin
 load rust_fsession
 load rust_fsession_targets
-"$here/bin/runner" "$@"
+"$here/bin/runner" --since "$mark" "$@"
 status=$?
+mark end
 # Where ftrace has died (--dead), the module stays until the next boot.
 [ "$(cat /sys/module/rust_fsession/initstate 2>/dev/null)" = going ] || unload || status=1
+"$here/bin/runner" --only-log --since "$mark" || status=1
 exit $status

@@ -11,6 +11,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{memfd_create, MemfdFlags};
 use rustix::io::Errno;
@@ -36,6 +38,9 @@ pub struct Test {
     pub module: &'static str,
     /// What holds when it passes, for `--list`.
     pub what: &'static str,
+    /// What the module must say in the kernel log meanwhile, at the level of a
+    /// warning or above. Anything else of that level fails the test.
+    pub warns: &'static [&'static str],
     pub run: fn(&Env) -> Result<()>,
 }
 
@@ -50,9 +55,18 @@ pub struct Env {
     #[arg(long, value_name = "DIR", default_value_os_t = installed("obj"))]
     pub bpf: PathBuf,
 
+    /// What the random parts of tests grow from, beside a fixed seed [default: drawn]
+    #[arg(long, value_name = "N", default_value_t = seed(), hide_default_value = true)]
+    pub seed: u64,
+
     /// The module, for the tests that unload and load it
     #[arg(long, value_name = "FILE", default_value_os_t = installed("modules/rust_fsession.ko"))]
     pub module: PathBuf,
+}
+
+/// A seed that was not there before.
+pub fn seed() -> u64 {
+    StdRng::from_os_rng().random::<u32>().into()
 }
 
 /// Where `name` lies in the suite that this program lies in, in `bin/`.
@@ -110,6 +124,7 @@ impl Env {
             format!("--via={}", self.via.name()),
             format!("--bpf={}", self.bpf.display()),
             format!("--module={}", self.module.display()),
+            format!("--seed={}", self.seed),
         ]
     }
 }

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 
-use crate::kmsg::Kmsg;
+use crate::kmsg::{Kmsg, Line, WARNING};
 
 /// What is a splat, also for the scripts: the file says how to read it.
 const LIST: &str = include_str!("../../splats");
@@ -17,35 +17,70 @@ pub struct Klog {
 }
 
 impl Klog {
-    /// Starts at the end of the log as it is now.
-    pub fn open() -> io::Result<Self> {
+    /// Starts at the end of the log as it is now, or at a line that is `mark`.
+    pub fn open(mark: Option<&str>) -> io::Result<Self> {
         Ok(Self {
-            kmsg: Kmsg::open()?,
+            kmsg: match mark {
+                None => Kmsg::open()?,
+                Some(mark) => Kmsg::since(mark)?,
+            },
             taint: tainted()?,
         })
     }
 
     /// What was logged since the last call.
     pub fn news(&mut self) -> io::Result<News> {
-        let mut lines = Vec::new();
-        self.kmsg.records(|record| match record {
-            Some(record) => lines.extend(text(record)),
-            None => lines.push("(records lost)".to_owned()),
+        let mut news = News::default();
+        self.kmsg.records(|line| match line {
+            Some(line) => news.lines.push(line),
+            None => news.lost = true,
         })?;
         let taint = tainted()?;
-        let new_taint = taint & !self.taint & bad_taint();
+        news.tainted = taint & !self.taint & bad_taint() != 0;
         self.taint = taint;
-        Ok(News {
-            splat: new_taint != 0 || lines.iter().any(|line| is_splat(line)),
-            lines,
-        })
+        Ok(news)
     }
 }
 
-#[derive(Debug)]
+/// A piece of the log.
+#[derive(Debug, Default)]
 pub struct News {
-    pub lines: Vec<String>,
-    pub splat: bool,
+    pub lines: Vec<Line>,
+    /// The kernel is in trouble since.
+    tainted: bool,
+    /// There was more than the kernel keeps.
+    lost: bool,
+}
+
+impl News {
+    /// What is wrong with it, where the module is to say each of `expected` at the level of a
+    /// warning or above, and nothing else.
+    pub fn complaints(&self, expected: &[&str]) -> Vec<String> {
+        let mut complaints = Vec::new();
+        if self.tainted || self.lines.iter().any(|line| is_splat(&line.text)) {
+            complaints.push("the kernel log has a splat".to_owned());
+        }
+        if self.lost {
+            complaints.push("the kernel log has lost records".to_owned());
+        }
+        let warnings: Vec<_> = self
+            .lines
+            .iter()
+            .filter(|line| line.level <= WARNING && line.is_of_module() && !is_harmless(&line.text))
+            .map(|line| line.text.as_str())
+            .collect();
+        let is_expected = |warning: &str| expected.iter().any(|text| warning.contains(text));
+        complaints.extend(
+            (warnings.iter().filter(|warning| !is_expected(warning)))
+                .map(|warning| format!("the module was not to say: {warning}")),
+        );
+        complaints.extend(
+            (expected.iter())
+                .filter(|text| !warnings.iter().any(|warning| warning.contains(**text)))
+                .map(|text| format!("the module was to say: {text}")),
+        );
+        complaints
+    }
 }
 
 fn tainted() -> io::Result<u64> {
@@ -53,13 +88,6 @@ fn tainted() -> io::Result<u64> {
     text.trim()
         .parse()
         .map_err(|_| ErrorKind::InvalidData.into())
-}
-
-/// The message of a record `priority,sequence,time,flags;message`, without the
-/// continuation lines that hold its properties.
-fn text(record: &str) -> Option<String> {
-    let (_, message) = record.split_once(';')?;
-    message.lines().next().map(str::to_owned)
 }
 
 /// What the list has of one kind: `splat`, `harmless` or `taint`.
@@ -74,7 +102,11 @@ fn is_splat(line: &str) -> bool {
         line.match_indices(splat)
             .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
     };
-    listed("splat").any(holds) && !listed("harmless").any(|text| line.contains(text))
+    listed("splat").any(holds) && !is_harmless(line)
+}
+
+fn is_harmless(line: &str) -> bool {
+    listed("harmless").any(|text| line.contains(text))
 }
 
 /// The taint bits that only a kernel in trouble sets.
@@ -88,10 +120,60 @@ fn bad_taint() -> u64 {
 mod tests {
     use super::*;
 
+    fn news(lines: &[(u32, &str)]) -> News {
+        let line = |&(level, text): &(u32, &str)| Line {
+            level,
+            text: text.to_owned(),
+        };
+        News {
+            lines: lines.iter().map(line).collect(),
+            ..News::default()
+        }
+    }
+
     #[test]
-    fn records_are_taken_apart() {
-        let record = "4,1234,5678,-;rust_fsession: a; line\n SUBSYSTEM=misc\n";
-        assert_eq!(text(record).unwrap(), "rust_fsession: a; line");
+    fn a_quiet_log_is_fine() {
+        let lines = [
+            (6, "rust_fsession: an ordinary line"),
+            (
+                4,
+                "rust_fsession: loading out-of-tree module taints kernel.",
+            ),
+            (4, "rust_fsession_targets: a warning of another module"),
+            (4, "somebody's warning"),
+        ];
+        assert!(news(&lines).complaints(&[]).is_empty());
+    }
+
+    #[test]
+    fn warnings_of_the_module_are_expected_or_not() {
+        let warned = news(&[
+            (4, "rust_fsession: f: it is odd"),
+            (3, "rust_fsession: bad"),
+        ]);
+        assert!(warned.complaints(&["is odd", "bad"]).is_empty());
+        assert_eq!(
+            warned.complaints(&["is odd"]),
+            ["the module was not to say: rust_fsession: bad"]
+        );
+        assert_eq!(
+            news(&[]).complaints(&["is odd"]),
+            ["the module was to say: is odd"]
+        );
+    }
+
+    #[test]
+    fn a_log_with_holes_is_not() {
+        let lost = News {
+            lost: true,
+            ..News::default()
+        };
+        assert_eq!(lost.complaints(&[]).len(), 1);
+        let tainted = News {
+            tainted: true,
+            ..News::default()
+        };
+        assert_eq!(tainted.complaints(&[]).len(), 1);
     }
 
     #[test]
@@ -111,6 +193,8 @@ mod tests {
             "traps: PANIC: double fault, error_code: 0x0",
             "watchdog: BUG: soft lockup - CPU#0 stuck for 143s! [runner:71]",
             "refcount_t: underflow; use-after-free.",
+            "__ratelimit: 12 callbacks suppressed",
+            "** 5 printk messages dropped **",
         ] {
             assert!(is_splat(line), "{line}");
         }

@@ -17,6 +17,7 @@ pub mod kmsg;
 pub mod ktap;
 pub mod probe;
 pub mod rights;
+pub mod skips;
 pub mod sysctl;
 pub mod targets;
 pub mod tests;

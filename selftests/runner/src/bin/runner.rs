@@ -14,6 +14,7 @@ use runner::harness::{self, Env, Test};
 use runner::klog::{Klog, News};
 use runner::kmod;
 use runner::ktap::{Outcome, Writer};
+use runner::skips;
 use runner::tests;
 
 /// Selftests of rust_fsession
@@ -60,6 +61,18 @@ struct Args {
     /// Unloads the module
     #[arg(long, hide = true)]
     unload: bool,
+
+    /// Fails tests that cannot be run here, expected or not
+    #[arg(long)]
+    no_skips: bool,
+
+    /// Judges the kernel log from this line on, not only from the first test on
+    #[arg(long, hide = true, value_name = "LINE")]
+    since: Option<String>,
+
+    /// Runs no tests, only judges the kernel log
+    #[arg(long, hide = true, requires = "since")]
+    only_log: bool,
 }
 
 fn main() -> Result<ExitCode> {
@@ -71,6 +84,11 @@ fn main() -> Result<ExitCode> {
     if args.unload {
         kmod::unload()?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.only_log {
+        let complaints = log_at("the end", &open_log(&args)?.news()?);
+        complaints.lines().for_each(|line| println!("# {line}"));
+        return Ok(u8::from(!complaints.is_empty()).into());
     }
     let all: Vec<_> = if args.dead {
         tests::last()
@@ -160,19 +178,23 @@ fn choose(all: &[Run], names: &[String]) -> Result<Vec<Run>> {
 
 fn run(chosen: &[Run], args: &Args) -> Result<ExitCode> {
     let timeout = Duration::from_secs(args.timeout);
-    let mut klog = Klog::open().context("cannot read the kernel log, is this root?")?;
+    let mut klog = open_log(args)?;
     let mut ktap = Writer::new(io::stdout().lock(), chosen.len())?;
+    ktap.diagnostics(&format!("seed {}", args.env.seed))?;
+    let before = log_at("the beginning", &klog.news()?);
+    ktap.diagnostics(&before)?;
 
     for run in chosen {
         let start = Instant::now();
         let (mut outcome, mut text) = harness::run_apart(&run.name, &run.env(&args.env), timeout)?;
         let took = start.elapsed();
         let news = klog.news()?;
-        if news.splat {
-            outcome = Outcome::Fail;
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
         }
+        outcome = judge(run, outcome, &news, args.no_skips, &mut text);
         if outcome == Outcome::Fail {
-            explain(&mut text, &run.name, &news);
+            explain(&mut text, run, args.env.seed, &news);
         }
         ktap.result(&run.name, &outcome, took, &text)?;
         if args.fail_fast && outcome == Outcome::Fail {
@@ -183,29 +205,65 @@ fn run(chosen: &[Run], args: &Args) -> Result<ExitCode> {
 
     // What was freed late may complain late.
     std::thread::sleep(Duration::from_millis(500));
-    let news = klog.news()?;
-    if news.splat {
-        ktap.diagnostics("the kernel log has a splat after the last test")?;
-        ktap.diagnostics(&news.lines.join("\n"))?;
-        ktap.totals.fail += 1;
+    let after = log_at("the last test", &klog.news()?);
+    ktap.diagnostics(&after)?;
+    for text in [before, after] {
+        ktap.totals.fail += usize::from(!text.is_empty());
     }
     Ok(ktap.finish()?.exit_code().into())
 }
 
-fn explain(text: &mut String, name: &str, news: &News) {
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
+/// What becomes of an outcome with a look at the log, and at what may be skipped.
+fn judge(run: &Run, outcome: Outcome, news: &News, no_skips: bool, text: &mut String) -> Outcome {
+    let skipped = matches!(outcome, Outcome::Skip(_));
+    // A test that was skipped has caused no warning.
+    let expected = if skipped { &[] } else { run.test.warns };
+    let mut complaints = news.complaints(expected);
+    if let Outcome::Skip(reason) = &outcome {
+        if no_skips || !skips::is_expected(&run.name, run.test.name, reason) {
+            complaints.push(format!("it was not to be skipped: {reason}"));
+        }
     }
-    if news.splat {
-        *text += "the kernel log has a splat\n";
+    for complaint in &complaints {
+        *text += &format!("{complaint}\n");
     }
+    match complaints.is_empty() {
+        true => outcome,
+        false => Outcome::Fail,
+    }
+}
+
+fn open_log(args: &Args) -> Result<Klog> {
+    Klog::open(args.since.as_deref()).context("cannot read the kernel log, is this root?")
+}
+
+/// What is wrong with the log before or after all tests.
+fn log_at(place: &str, news: &News) -> String {
+    let mut text = String::new();
+    for complaint in news.complaints(&[]) {
+        text += &format!("at {place}: {complaint}\n");
+    }
+    if !text.is_empty() {
+        tell(&mut text, news);
+    }
+    text
+}
+
+fn tell(text: &mut String, news: &News) {
     for line in &news.lines {
-        *text += &format!("kernel: {line}\n");
+        *text += &format!("kernel: {}\n", line.text);
     }
-    let dead = if tests::last().any(|test| test.name == name) {
+}
+
+fn explain(text: &mut String, run: &Run, seed: u64, news: &News) {
+    tell(text, news);
+    let dead = if tests::last().any(|test| test.name == run.test.name) {
         "--dead "
     } else {
         ""
     };
-    *text += &format!("reproduce: make vmtest T='{dead}{name}'\n");
+    *text += &format!(
+        "reproduce: make vmtest T='--seed {seed} {dead}{}'\n",
+        run.name
+    );
 }

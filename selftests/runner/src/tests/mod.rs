@@ -34,13 +34,15 @@ macro_rules! check_errno {
     };
 }
 
-/// A file's tests: the function's name, then what it shows.
+/// A file's tests: the function's name, then what it shows; and after `warns`,
+/// what the module has to say in the kernel log.
 macro_rules! tests {
-    ($($name:ident: $what:literal,)+) => {
+    ($($name:ident: $what:literal $(warns [$($warning:literal),+])?,)+) => {
         pub const TESTS: &[$crate::harness::Test] = &[$($crate::harness::Test {
             name: stringify!($name),
             module: module_path!(),
             what: $what,
+            warns: &[$($($warning),+)?],
             run: $name,
         }),+];
     };

@@ -1,22 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A program that cannot be patched out of an image that is still in use.
+//! Detaching where something fails: a program that cannot be patched out of an
+//! image that is still in use, an image that cannot be built.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{ensure, Result};
 use rustix::event::{eventfd, EventfdFlags};
 
 use super::{pause, settle, wait_for};
 use crate::bpf;
+use crate::device::abi;
 use crate::faults::{Fault, Faults};
 use crate::harness::Env;
 use crate::kmsg::{self, Kmsg};
 use crate::probe::{Kind, Probe, Spec};
 
 tests! {
-    skip_failed_remove: "a removed program that stays in an image is kept",
-    skip_failed_close: "the same when the descriptor is closed",
+    skip_failed_remove: "a removed program that stays in an image is kept"
+        warns ["cannot patch a program out of an image: EBUSY", "a program stays loaded"],
+    skip_failed_close: "the same when the descriptor is closed"
+        warns ["cannot patch a program out of an image: EBUSY", "a program stays loaded"],
+    skip_no_image: "detached in the old image where there is no new one"
+        warns ["detached without a new image: ENOMEM"],
 }
 
 /// `bpf_arch_text_poke()` fails for this process.
@@ -93,7 +99,7 @@ fn failed(env: &Env, close: bool) -> Result<()> {
     let lines = kmsg.of_module()?;
     println!("{lines:?}");
     ensure!(
-        lines.iter().any(|(level, _)| *level <= kmsg::ERR),
+        lines.iter().any(|line| line.level <= kmsg::ERR),
         "no error in the kernel log: {lines:?}"
     );
     // Later calls do not come that way.
@@ -111,4 +117,48 @@ fn skip_failed_remove(env: &Env) -> Result<()> {
 
 fn skip_failed_close(env: &Env) -> Result<()> {
     failed(env, true)
+}
+
+fn skip_no_image(env: &Env) -> Result<()> {
+    let faults = Faults::load(env)?;
+    let log = env.log()?;
+    let spec = || {
+        Spec::new(Kind::Session, "bpf_fentry_test1")
+            .cookie()
+            .quiet()
+    };
+    let (stays, goes) = (log.load(spec())?, log.load(spec())?);
+    let device = env.device()?;
+    device.add(stays.fd(), 0)?;
+    device.add(goes.fd(), 0)?;
+    let before = device.info()?;
+    faults.inject(Fault {
+        function: "bpf_jit_charge_modmem",
+        retval: -i64::from(libc::ENOMEM),
+        times: 1,
+        ..Default::default()
+    })?;
+    // `remove()` would miss the new image.
+    device.remove_raw(&abi::Remove {
+        prog_fd: goes.fd().as_raw_fd() as u32,
+        flags: 0,
+    })?;
+    check_eq!(faults.left()?, 0, "allocations to fail");
+    faults.stop()?;
+    let after = device.info()?;
+    check_eq!(
+        (after.generation, after.image_addr, after.nr_progs()),
+        (before.generation, before.image_addr, 1),
+        "number and address of the image, programs"
+    );
+    stays.test_run()?;
+    check_eq!((stays.hits()?.ret, goes.hits()?.ret), (1, 0), "runs");
+    // Everything goes on as if nothing had been.
+    device.add(goes.fd(), 0)?;
+    stays.test_run()?;
+    check_eq!((stays.hits()?.ret, goes.hits()?.ret), (2, 1), "runs again");
+    device.remove(goes.fd())?;
+    stays.test_run()?;
+    check_eq!((stays.hits()?.ret, goes.hits()?.ret), (3, 1), "runs");
+    Ok(())
 }
