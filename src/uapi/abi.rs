@@ -46,7 +46,7 @@ pub struct Remove {
 
 /// The trampoline as it is: `struct rust_fsession_info`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Info {
     /// Address of the traced function.
     pub target_addr: u64,

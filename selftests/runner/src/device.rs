@@ -25,20 +25,47 @@ impl Device {
     }
 
     /// Attaches `prog`. `bpf_cookie` is what its `bpf_get_attach_cookie()`
-    /// returns.
+    /// returns. Nobody else changes the trampoline meanwhile.
     pub fn add(&self, prog: BorrowedFd<'_>, bpf_cookie: u64) -> io::Result<()> {
-        self.add_raw(&abi::Add {
+        let request = abi::Add {
             prog_fd: fd_number(prog),
             flags: 0,
             bpf_cookie,
-        })
+        };
+        self.changed(1, || self.add_raw(&request))
     }
 
+    /// Detaches `prog`. Nobody else changes the trampoline meanwhile.
     pub fn remove(&self, prog: BorrowedFd<'_>) -> io::Result<()> {
-        self.remove_raw(&abi::Remove {
+        let request = abi::Remove {
             prog_fd: fd_number(prog),
             flags: 0,
-        })
+        };
+        self.changed(-1, || self.remove_raw(&request))
+    }
+
+    /// Fails unless the trampoline afterwards is what `change` says: it has so many programs
+    /// more and a new image, or, after an error, it is as it was.
+    fn changed(&self, progs: i32, change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let before = self.info()?;
+        let result = change();
+        let after = self.info()?;
+        let nr_progs = before.nr_progs().wrapping_add_signed(progs);
+        let fits = match &result {
+            Err(_) => after == before,
+            Ok(()) => {
+                let images = u32::from(nr_progs != 0);
+                after.nr_progs() == nr_progs
+                    && after.generation == before.generation.wrapping_add(images)
+                    // (Those who may not see addresses see 0.)
+                    && (after.image_addr == 0 || after.image_addr != before.image_addr)
+            }
+        };
+        if !fits {
+            let text = format!("{result:?}, but {before:?} has become {after:?}");
+            return Err(io::Error::other(text));
+        }
+        result
     }
 
     pub fn add_raw(&self, request: &abi::Add) -> io::Result<()> {

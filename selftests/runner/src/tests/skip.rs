@@ -14,7 +14,7 @@ use crate::device::abi;
 use crate::faults::{Fault, Faults};
 use crate::harness::Env;
 use crate::kmsg::{self, Kmsg};
-use crate::probe::{Kind, Probe, Spec};
+use crate::probe::{Kind, Log, Probe, Spec};
 
 tests! {
     skip_failed_remove: "a removed program that stays in an image is kept"
@@ -23,6 +23,7 @@ tests! {
         warns ["cannot patch a program out of an image: EBUSY", "a program stays loaded"],
     skip_no_image: "detached in the old image where there is no new one"
         warns ["detached without a new image: ENOMEM"],
+    skip_not_added: "ENOMEM where there is no new one, all stays as it was",
 }
 
 /// `bpf_arch_text_poke()` fails for this process.
@@ -119,25 +120,58 @@ fn skip_failed_close(env: &Env) -> Result<()> {
     failed(env, true)
 }
 
-fn skip_no_image(env: &Env) -> Result<()> {
-    let faults = Faults::load(env)?;
-    let log = env.log()?;
-    let spec = || {
-        Spec::new(Kind::Session, "bpf_fentry_test1")
-            .cookie()
-            .quiet()
-    };
-    let (stays, goes) = (log.load(spec())?, log.load(spec())?);
-    let device = env.device()?;
-    device.add(stays.fd(), 0)?;
-    device.add(goes.fd(), 0)?;
-    let before = device.info()?;
-    faults.inject(Fault {
+/// There is no memory for the next image of this process.
+fn no_image() -> Fault<'static> {
+    Fault {
         function: "bpf_jit_charge_modmem",
         retval: -i64::from(libc::ENOMEM),
         times: 1,
         ..Default::default()
-    })?;
+    }
+}
+
+fn quiet_session(log: &Log) -> Result<Probe> {
+    log.load(
+        Spec::new(Kind::Session, "bpf_fentry_test1")
+            .cookie()
+            .quiet(),
+    )
+}
+
+fn skip_not_added(env: &Env) -> Result<()> {
+    let faults = Faults::load(env)?;
+    let log = env.log()?;
+    let first = quiet_session(&log)?;
+    let refused = quiet_session(&log)?;
+    let third = quiet_session(&log)?;
+    let device = env.device()?;
+    let mut added = 0;
+    // The first program of a trampoline, and one of several.
+    for (program, runs) in [(&first, [1, 0, 0]), (&third, [2, 0, 1])] {
+        faults.inject(no_image())?;
+        check_errno!(device.add(refused.fd(), 0), ENOMEM, "adding");
+        check_eq!(faults.left()?, 0, "allocations to fail");
+        faults.stop()?;
+        device.add(program.fd(), 0)?;
+        added += 1;
+        check_eq!(device.info()?.nr_progs(), added, "programs");
+        first.test_run()?;
+        let seen = [first.hits()?.ret, refused.hits()?.ret, third.hits()?.ret];
+        check_eq!(seen, runs, "runs");
+    }
+    device.add(refused.fd(), 0)?;
+    Ok(())
+}
+
+fn skip_no_image(env: &Env) -> Result<()> {
+    let faults = Faults::load(env)?;
+    let log = env.log()?;
+    let (stays, goes) = (quiet_session(&log)?, quiet_session(&log)?);
+    let device = env.device()?;
+    device.add(stays.fd(), 0)?;
+    device.add(goes.fd(), 0)?;
+    let before = device.info()?;
+    faults.inject(no_image())?;
     // `remove()` would miss the new image.
     device.remove_raw(&abi::Remove {
         prog_fd: goes.fd().as_raw_fd() as u32,
