@@ -15,6 +15,7 @@ pub mod klog;
 pub mod kmod;
 pub mod kmsg;
 pub mod ktap;
+pub mod plant;
 pub mod probe;
 pub mod rights;
 pub mod skips;

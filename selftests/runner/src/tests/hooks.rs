@@ -14,7 +14,7 @@ use crate::workload::functions::Functions;
 mod debugfs;
 mod limit;
 mod memory;
-mod mismatches;
+pub mod mismatches;
 mod mode;
 mod stats;
 mod storm;

@@ -75,6 +75,7 @@ mod module;
 mod onto;
 mod open;
 mod order;
+mod planted;
 mod reattach;
 mod refused;
 mod ret;
@@ -119,6 +120,7 @@ const BY_DEVICE: &[&[Test]] = &[
     bad::TESTS,
     busy::TESTS,
     compare::TESTS,
+    planted::TESTS,
     shared::TESTS,
     open::TESTS,
     addresses::TESTS,

@@ -37,7 +37,7 @@ fn hooks_mismatches(env: &Env) -> Result<()> {
 }
 
 /// A module that has counted no differences, when it is dropped.
-struct Forget<'a>(&'a Env);
+pub struct Forget<'a>(pub &'a Env);
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
