@@ -60,6 +60,15 @@ pub fn hook(mode: Mode) -> Result<Hooked> {
     Ok(hooked)
 }
 
+/// Runs `body` in mode off, the kernel alone.
+pub fn unhooked<T>(body: impl FnOnce() -> T) -> Result<T> {
+    let before = mode()?;
+    write(Mode::Off.name())?;
+    let value = body();
+    write(&before)?;
+    Ok(value)
+}
+
 /// The file `mode`, open for writing.
 pub fn open() -> io::Result<File> {
     OpenOptions::new().write(true).open(MODE)

@@ -2,6 +2,7 @@
 
 //! `/proc/kallsyms`: what the kernel calls an address.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -54,6 +55,19 @@ pub fn address_of(name: &str) -> Result<u64> {
     };
     anyhow::ensure!(symbol.addr != 0, "addresses are hidden, see kptr_restrict");
     Ok(symbol.addr)
+}
+
+/// The addresses of the functions that `wanted` names. There may be several of one name.
+pub fn addresses(wanted: &mut BTreeMap<&str, Vec<u64>>) -> Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for symbol in symbols(|symbol| wanted.contains_key(symbol.name.as_str()))? {
+        if let Some(addresses) = wanted.get_mut(symbol.name.as_str()) {
+            addresses.push(symbol.addr);
+        }
+    }
+    Ok(())
 }
 
 /// Everything at once, to name many addresses.

@@ -19,6 +19,7 @@ use libbpf_sys::{bpf_attach_type, bpf_insn, bpf_prog_load_opts, bpf_prog_type};
 
 use super::functions::Function;
 use crate::bpf;
+use crate::kallsyms;
 
 /// `BULK_PLACES`.
 const PLACES: usize = 1024;
@@ -110,8 +111,15 @@ pub struct Bulk {
     object: Object,
     /// Instructions by the name of the program.
     insns: BTreeMap<String, Vec<bpf_insn>>,
-    /// The arguments that the program at each place must see.
-    places: Vec<u64>,
+    /// What the program at each place must see.
+    places: Vec<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    function: Function,
+    /// Whether the program asks for the function's address.
+    ip: bool,
 }
 
 impl Bulk {
@@ -196,12 +204,15 @@ impl Bulk {
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
-    /// A place of its own for a program that must see this many arguments. The
-    /// place is the program's BPF cookie.
-    pub fn place(&mut self, words: u64) -> Result<usize> {
+    /// A place of its own for a program on this function. The place is the
+    /// program's BPF cookie.
+    pub fn place(&mut self, what: What, function: &Function) -> Result<usize> {
         let place = self.places.len();
         ensure!(place < PLACES, "more than {PLACES} programs: see bulk.h");
-        self.places.push(words);
+        self.places.push(Place {
+            function: function.clone(),
+            ip: what == WithIp,
+        });
         Ok(place)
     }
 
@@ -212,7 +223,7 @@ impl Bulk {
         sleepable: bool,
         function: &Function,
     ) -> Result<io::Result<Attached>> {
-        let place = self.place(function.words)?;
+        let place = self.place(what, function)?;
         Ok(self.attach_at(what, sleepable, function, place))
     }
 
@@ -235,9 +246,10 @@ impl Bulk {
     }
 
     /// Begins again with the first place, for programs that are all detached
-    /// and do not run any more.
+    /// and do not run any more. Others may have called their functions: a session
+    /// that is detached meanwhile may lose its entry half first.
     pub fn reuse_places(&mut self) -> Result<()> {
-        self.check()?;
+        self.check_seen(|_| true)?;
         self.places.clear();
         bpf::clear_globals(&self.object, ".bss")
     }
@@ -255,12 +267,54 @@ impl Bulk {
         self.seen_at(attached.place)
     }
 
-    /// Every program that ran at all saw what it must see.
+    /// Every program that ran at all saw what it must see. Where nobody but the
+    /// test calls the function, each return has had its entry.
     pub fn check(&self) -> Result<()> {
-        for (place, (seen, words)) in self.seen()?.iter().zip(&self.places).enumerate() {
+        self.check_seen(|place| !place.function.is_quiet())
+    }
+
+    fn check_seen(&self, may_be_alone: impl Fn(&Place) -> bool) -> Result<()> {
+        let seen = self.seen()?;
+        let ran = |seen: &Seen| seen.entries + seen.returns > 0;
+        for (nr, (seen, place)) in seen.iter().zip(&self.places).enumerate() {
             ensure!(
-                seen.wrong == 0 && (seen.entries + seen.returns == 0 || seen.nr_args == *words),
-                "program {place} of {words} words of arguments saw {seen:?}"
+                seen.wrong == 0
+                    && (!ran(seen) || seen.nr_args == place.function.words)
+                    && (may_be_alone(place) || seen.alone == 0),
+                "program {nr} of {place:?} saw {seen:?}"
+            );
+        }
+        let mut addresses: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let asked = || {
+            seen.iter()
+                .zip(&self.places)
+                .filter(|(seen, place)| place.ip && ran(seen))
+        };
+        for (_, place) in asked() {
+            addresses.entry(&place.function.name).or_default();
+        }
+        kallsyms::addresses(&mut addresses)?;
+        for (seen, place) in asked() {
+            let addresses = &addresses[place.function.name.as_str()];
+            ensure!(
+                addresses.contains(&seen.ip),
+                "a program of {place:?} at {addresses:#x?} saw {seen:#x?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// For programs that are attached, on functions that anybody may call: each
+    /// return has had its entry, unless the kernel counts that it left one out.
+    pub fn check_attached(&self, attached: &[Attached]) -> Result<()> {
+        // Before the counts, which go on.
+        let seen = self.seen()?;
+        for program in attached {
+            let seen = seen[program.place];
+            let misses = bpf::misses(program.prog.as_fd())?;
+            ensure!(
+                seen.alone <= misses,
+                "{program:?} saw {seen:?}, left out {misses} times"
             );
         }
         Ok(())

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use libbpf_rs::btf::types::{Func, FuncProto, Int, Struct, Union};
 use libbpf_rs::btf::{Btf, BtfKind, BtfType};
 use libbpf_rs::HasSize;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 
 /// Names of functions that are good to be traced: every number and kind of
 /// arguments is among them, and none is on the way of a task that ends.
@@ -51,6 +53,15 @@ pub struct Function {
     pub by_value: bool,
 }
 
+impl Function {
+    /// Whether nobody calls it but test runs (`BPF_PROG_TEST_RUN`).
+    pub fn is_quiet(&self) -> bool {
+        ["bpf_fentry_test", "bpf_modify_return_test"]
+            .iter()
+            .any(|prefix| self.name.starts_with(prefix))
+    }
+}
+
 /// The functions that workloads choose from.
 pub struct Functions(Vec<Function>);
 
@@ -77,25 +88,11 @@ impl Functions {
             .filter(move |function| function.name.starts_with(prefix))
     }
 
-    /// Functions by their arguments, in an order in which neighbours come from
-    /// different corners of the kernel.
-    pub fn choose(&self, want: impl Fn(&Function) -> bool) -> Vec<&Function> {
-        let all: Vec<_> = self.0.iter().filter(|function| want(function)).collect();
-        // A step that has no divisor in common with the length visits each.
-        let step = (all.len() * 5 / 8..)
-            .find(|step| gcd(*step, all.len()) == 1)
-            .unwrap_or(1);
-        (0..all.len())
-            .map(|nr| all[nr * step % all.len()])
-            .collect()
-    }
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 {
-        a
-    } else {
-        gcd(b, a % b)
+    /// Those that `want` picks, in an order that `rng` draws.
+    pub fn choose(&self, rng: &mut StdRng, want: impl Fn(&Function) -> bool) -> Vec<&Function> {
+        let mut all: Vec<_> = self.0.iter().filter(|function| want(function)).collect();
+        all.shuffle(rng);
+        all
     }
 }
 

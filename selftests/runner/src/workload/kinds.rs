@@ -5,10 +5,12 @@
 use std::fs::File;
 
 use anyhow::{ensure, Context, Result};
+use rand::rngs::StdRng;
 
 use super::bulk::{Attached, Bulk, What};
 use super::functions::{Function, Functions, MAX_ARGS};
 use super::Report;
+use crate::hooks;
 
 /// The functions that `BPF_PROG_TEST_RUN` calls, and what each returns. (Compilers see
 /// through `bpf_fentry_test10()`, so that its call may be missing.)
@@ -73,6 +75,7 @@ pub fn test_functions(bulk: &mut Bulk, functions: &Functions, report: &mut Repor
             "{program:?} saw {seen:?}, not {ret}"
         );
     }
+    bulk.check()?;
     report.attached(attached.len() as u64);
     Ok(())
 }
@@ -99,34 +102,46 @@ fn call_test_functions(attached: &[(Attached, u32)]) -> Result<()> {
 }
 
 /// Functions of every number of arguments, and those that take a struct.
-pub fn by_arguments(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Result<()> {
+pub fn by_arguments(
+    bulk: &mut Bulk,
+    functions: &Functions,
+    rng: &mut StdRng,
+    report: &mut Report,
+) -> Result<()> {
     const EACH: usize = 20;
     let mut attached = Vec::new();
     for nr_args in 0..=MAX_ARGS {
-        let fitting = functions.choose(|function| function.nr_args == nr_args);
+        let fitting = functions.choose(rng, |function| function.nr_args == nr_args);
         let found = some_of(bulk, &fitting, &What::TRACING, false, EACH, report)?;
         if found.is_empty() {
-            report.note(format!("no function of {nr_args} arguments"));
+            report.leave_out(EACH, format!("no function of {nr_args} arguments"))?;
         }
         attached.extend(found);
     }
-    let fitting = functions.choose(|function| function.by_value);
+    let fitting = functions.choose(rng, |function| function.by_value);
     let found = some_of(bulk, &fitting, &What::TRACING, false, EACH, report)?;
     if found.len() < EACH / 2 {
-        report.note(format!("functions that take a struct: {}", found.len()));
+        let why = format!("functions that take a struct: {}", found.len());
+        report.leave_out(EACH - found.len(), why)?;
     }
     attached.extend(found);
     busy_system()?;
+    bulk.check_attached(&attached)?;
     report.attached(attached.len() as u64);
     Ok(())
 }
 
 /// Sleepable programs, and those that change return values, on system calls.
-pub fn system_calls(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Result<()> {
+pub fn system_calls(
+    bulk: &mut Bulk,
+    functions: &Functions,
+    rng: &mut StdRng,
+    report: &mut Report,
+) -> Result<()> {
     use What::{Fentry, Fexit, FmodRet, Session, WithCookie};
     const EACH: usize = 60;
     let kinds = [Fentry, Fexit, FmodRet, Session, WithCookie];
-    let mut chosen = functions.choose(|function| {
+    let mut chosen = functions.choose(rng, |function| {
         // These do not return, or not to their caller.
         function.name.starts_with("__x64_sys_")
             && !["exit", "sigreturn", "exec"]
@@ -139,14 +154,20 @@ pub fn system_calls(bulk: &mut Bulk, functions: &Functions, report: &mut Report)
     busy_system()?;
     let seen = bulk.seen_by(&attached[0])?;
     ensure!(seen.entries >= 1, "getpgid() was not seen: {seen:?}");
+    bulk.check_attached(&attached)?;
     report.attached(attached.len() as u64);
     Ok(())
 }
 
 /// LSM programs, and fmod_ret programs on what calls the LSMs.
-pub fn security(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Result<()> {
+pub fn security(
+    bulk: &mut Bulk,
+    functions: &Functions,
+    rng: &mut StdRng,
+    report: &mut Report,
+) -> Result<()> {
     const EACH: usize = 60;
-    let hooks = functions.choose(|function| {
+    let hooks = functions.choose(rng, |function| {
         function.name.starts_with("bpf_lsm_") && function.name != "bpf_lsm_file_open"
     });
     let mut attached = Vec::new();
@@ -159,13 +180,17 @@ pub fn security(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> 
             attached.extend(some_of(bulk, &hooks, &[What::Lsm], true, EACH / 4, report)?);
             busy_system()?;
             if bulk.seen_by(&program)?.entries == 0 {
-                report.note("LSM programs were attached, but bpf is not among the LSMs (lsm=)");
+                let why = "LSM programs were attached, but bpf is not among the LSMs (lsm=)";
+                report.leave_out(0, why)?;
             }
             attached.push(program);
         }
-        Err(_) => report.note("no LSM programs: the kernel has no CONFIG_BPF_LSM"),
+        Err(_) => {
+            let why = "no LSM programs: the kernel has no CONFIG_BPF_LSM";
+            report.leave_out(1 + EACH + EACH / 4, why)?;
+        }
     }
-    let callers = functions.choose(|function| function.name.starts_with("security_"));
+    let callers = functions.choose(rng, |function| function.name.starts_with("security_"));
     attached.extend(some_of(
         bulk,
         &callers,
@@ -175,6 +200,7 @@ pub fn security(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> 
         report,
     )?);
     busy_system()?;
+    bulk.check_attached(&attached)?;
     report.attached(attached.len() as u64);
     Ok(())
 }
@@ -197,9 +223,15 @@ fn some_of(
         let what = kinds[attached.len() % kinds.len()];
         match bulk.attach(what, sleepable, function)? {
             Ok(program) => attached.push(program),
-            Err(err) if untraceable(&err) => report.refused += 1,
             Err(err) => {
-                return Err(err).with_context(|| format!("{what:?} on {}", function.name));
+                // What the kernel alone refuses as well is no fault of an image.
+                let alone = hooks::unhooked(|| bulk.attach(what, sleepable, function))??;
+                let alone = alone.err().and_then(|err| err.raw_os_error());
+                if !untraceable(&err) || alone != err.raw_os_error() {
+                    let text = format!("{what:?} on {}, {alone:?} without hooks", function.name);
+                    return Err(err).context(text);
+                }
+                report.refused += 1;
             }
         }
     }

@@ -44,7 +44,8 @@ pub fn run(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Resul
     for (what, attach_type) in kinds {
         let prog = match bulk.load_as(what, false, attach_type, 0) {
             Err(err) if err.raw_os_error() == Some(libc::EINVAL) => {
-                report.note("no programs of several targets: the kernel does not know them");
+                let why = "no programs of several targets: the kernel does not know them";
+                report.leave_out(kinds.len(), why)?;
                 return Ok(());
             }
             prog => prog.with_context(|| format!("cannot load {what:?} for several targets"))?,
@@ -53,7 +54,7 @@ pub fn run(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Resul
         let mut cookies = Vec::new();
         for function in &targets {
             ids.push(function.id);
-            cookies.push(bulk.place(function.words)? as u64);
+            cookies.push(bulk.place(what, function)? as u64);
         }
         let link = link_create(prog.as_fd(), attach_type, &ids, &cookies)
             .with_context(|| format!("cannot attach {what:?} to several targets"))?;
@@ -68,7 +69,8 @@ pub fn run(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Resul
             let seen = bulk.seen_at(*place as usize)?;
             let halves = (seen.entries, seen.returns);
             ensure!(
-                halves == (first, second) || (halves == (0, 0) && !is_called(&function.name)),
+                (halves == (first, second) || (halves == (0, 0) && !is_called(&function.name)))
+                    && (seen.alone, seen.wrong) == (0, 0),
                 "{what:?} of several targets saw {seen:?} of {}",
                 function.name
             );

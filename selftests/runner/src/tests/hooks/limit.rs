@@ -42,7 +42,7 @@ fn fill(env: &Env, mode: Mode) -> Result<()> {
     let functions = Functions::load()?;
     let target = functions.named(TARGET)?;
     let mut bulk = Bulk::load(&env.bpf)?;
-    let place = bulk.place(target.words)?;
+    let place = bulk.place(What::WithCookie, target)?;
     check_eq!(place, 0, "BPF cookie");
     let before = Stats::read()?;
     let mut attached: Vec<Attached> = Vec::new();
