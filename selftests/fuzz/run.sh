@@ -48,4 +48,5 @@ fi
 # "Done 123 runs in 60 second(s)"
 done=$(sed -n 's/^Done \([0-9]*\) runs in \([0-9]*\) second(s)$/\1 inputs in \2 s/p' "$log")
 [ -n "$done" ] || die "no count in $log"
-echo "fuzzed $done, $(find "$corpus" -type f | wc -l) in the corpus, failed 0"
+seed=$(sed -n 's/^INFO: Seed: \([0-9]*\)$/\1/p' "$log")
+echo "fuzzed $done with seed $seed, $(find "$corpus" -type f | wc -l) in the corpus, failed 0"

@@ -21,13 +21,14 @@
 //! | `rust`     | images of the Rust builder                                              |
 //! | `dump`     | images from files                                                       |
 //!
-//! `cargo test -p oracle` checks the grid, 2,000 random cases, images of the C builder, and
-//! mutations of correct images, which must be rejected. The environment has options:
+//! `cargo test -p oracle` checks the grid, 2,000 random cases that are always the same and as many
+//! that are drawn, images of the C builder, and mutations of correct images, which must be
+//! rejected. The environment has options:
 //!
 //! | variable        | what it sets                                                       |
 //! |-----------------|--------------------------------------------------------------------|
 //! | `ORACLE_CASES`  | number of random cases (2000)                                      |
-//! | `ORACLE_SEED`   | seed of the first of them (1); the seed of a case reproduces it    |
+//! | `ORACLE_SEED`   | seed of the first of them (1, drawn); a case's seed reproduces it  |
 //! | `ORACLE_IMAGES` | files of other images to check, see [`dump`]                       |
 //!
 //! A long run: `ORACLE_CASES=100000 cargo test --release -p oracle random -- --nocapture`.

@@ -10,15 +10,19 @@ use std::time::Instant;
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
 use runner::compare::{Builders, Cases, Difference, Need, Spec, Verdict};
-use runner::harness::installed;
+use runner::harness::{self, installed};
 use runner::image;
 
 /// What kselftest takes for skipped.
 const SKIPPED: u8 = 4;
 
+/// What every other random case grows from.
+const FIXED_SEED: u64 = 1;
+
 /// Has both builders build image after image and compares them.
 ///
-/// The first cases are a grid of all structural choices, the others are random.
+/// The first cases are a grid of all structural choices, the others are random, half of them
+/// always the same.
 #[derive(Parser)]
 #[command(version, max_term_width = 80)]
 struct Args {
@@ -26,9 +30,13 @@ struct Args {
     #[arg(long, value_name = "N")]
     cases: Option<u64>,
 
-    /// What the random cases grow from
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
+    /// Compares the whole grid before that many cases
+    #[arg(long)]
+    whole_grid: bool,
+
+    /// What all random cases grow from [default: 1 for every other one, drawn for the rest]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 
     /// This case only, shown whole
     #[arg(long, value_name = "NUMBER")]
@@ -53,11 +61,13 @@ fn main() -> Result<ExitCode> {
         println!("not run: {missing}");
         return Ok(SKIPPED.into());
     }
-    let cases = Cases { seed: args.seed };
     let builders = Builders::open(&args.bpf_dir)?;
     let different = match args.case {
-        Some(number) => one(&builders, cases, number)?,
-        None => many(&builders, cases, &args)?,
+        Some(number) => {
+            let seed = args.seed.unwrap_or(FIXED_SEED);
+            one(&builders, Cases { seed }, number)?
+        }
+        None => many(&builders, &args)?,
     };
     Ok(u8::from(different).into())
 }
@@ -75,15 +85,28 @@ fn one(builders: &Builders, cases: Cases, number: u64) -> Result<bool> {
 }
 
 /// Says whether any case differs.
-fn many(builders: &Builders, cases: Cases, args: &Args) -> Result<bool> {
-    let (grid, seed) = (Cases::grid(), cases.seed);
-    let count = args.cases.unwrap_or(grid * 2).max(1);
-    println!("grid of {grid} cases, {count} to compare, seed {seed}");
+fn many(builders: &Builders, args: &Args) -> Result<bool> {
+    let seed = args.seed.unwrap_or_else(harness::seed);
+    let fixed = args.seed.unwrap_or(FIXED_SEED);
+    let grid = Cases::grid();
+    let count = match (args.cases, args.whole_grid) {
+        (None, _) => grid * 2,
+        (Some(cases), true) => grid + cases,
+        (Some(cases), false) => cases.max(1),
+    };
+    println!(
+        "grid of {grid} cases, {} of them and {} random ones to compare, seeds {fixed} and {seed}",
+        Cases::of_grid(count),
+        count - Cases::of_grid(count)
+    );
     let begin = Instant::now();
     let (mut identical, mut different) = (0, 0);
     let mut not_run: BTreeMap<&str, u64> = BTreeMap::new();
     // Some cases of a kernel, but not most of them, cannot be compared.
-    for number in Cases::numbers(count).take(count as usize * 16) {
+    let drawn = Cases { seed };
+    for number in drawn.numbers(count).take(count as usize * 16) {
+        let seed = if number % 2 == 0 { fixed } else { seed };
+        let cases = Cases { seed };
         let spec = cases.get(number);
         let verdict = builders
             .compare(&spec)

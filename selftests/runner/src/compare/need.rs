@@ -2,6 +2,7 @@
 
 //! What a run asks of the machine: images depend on its mitigations.
 
+use std::arch::x86_64::{__cpuid_count, __get_cpuid_max};
 use std::fs;
 use std::str::FromStr;
 
@@ -12,6 +13,8 @@ use anyhow::{bail, Error, Result};
 pub enum Need {
     /// `cpu:ibt`: a flag of `/proc/cpuinfo`.
     CpuFlag(String),
+    /// `off:ibt`: a CPU that has it, and a kernel that does not use it.
+    TurnedOff(String),
     /// `retbleed:Stuffing`: what `/sys/devices/system/cpu/vulnerabilities/retbleed` tells.
     Mitigation { of: String, word: String },
 }
@@ -22,11 +25,12 @@ impl FromStr for Need {
     fn from_str(text: &str) -> Result<Self> {
         match text.split_once(':') {
             Some(("cpu", flag)) => Ok(Self::CpuFlag(flag.into())),
-            Some((of, word)) if !of.contains('/') => Ok(Self::Mitigation {
+            Some(("off", flag @ "ibt")) => Ok(Self::TurnedOff(flag.into())),
+            Some((of, word)) if of != "off" && !of.contains('/') => Ok(Self::Mitigation {
                 of: of.into(),
                 word: word.into(),
             }),
-            _ => bail!("{text:?} is neither cpu:FLAG nor VULNERABILITY:MITIGATION"),
+            _ => bail!("{text:?} is neither cpu:FLAG, off:ibt nor VULNERABILITY:MITIGATION"),
         }
     }
 }
@@ -35,10 +39,11 @@ impl Need {
     /// What the running machine lacks.
     pub fn missing(&self) -> Option<String> {
         match self {
-            Self::CpuFlag(flag) => {
-                let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-                (!has_flag(&info, flag)).then(|| format!("this CPU has no {flag}"))
+            Self::CpuFlag(flag) => (!kernel_uses(flag)).then(|| format!("this CPU has no {flag}")),
+            Self::TurnedOff(flag) if !cpu_has_ibt() => {
+                Some(format!("this CPU has no {flag} that could be off"))
             }
+            Self::TurnedOff(flag) => kernel_uses(flag).then(|| format!("{flag} is on")),
             Self::Mitigation { of, word } => {
                 let path = format!("/sys/devices/system/cpu/vulnerabilities/{of}");
                 let says = fs::read_to_string(path).unwrap_or_default();
@@ -47,6 +52,19 @@ impl Need {
             }
         }
     }
+}
+
+/// As the CPU itself says, whatever the kernel makes of it.
+fn cpu_has_ibt() -> bool {
+    const FEATURES: u32 = 7;
+    const IBT: u32 = 1 << 20;
+    // SAFETY: Every CPU of this architecture has the instruction.
+    unsafe { __get_cpuid_max(0).0 >= FEATURES && __cpuid_count(FEATURES, 0).edx & IBT != 0 }
+}
+
+fn kernel_uses(flag: &str) -> bool {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    has_flag(&info, flag)
 }
 
 fn has_flag(cpuinfo: &str, flag: &str) -> bool {
@@ -73,6 +91,11 @@ mod tests {
                 word: "Stuffing".into()
             }
         );
+        assert_eq!(
+            "off:ibt".parse::<Need>().unwrap(),
+            Need::TurnedOff("ibt".into())
+        );
+        assert!("off:sse".parse::<Need>().is_err());
         assert!("ibt".parse::<Need>().is_err());
         assert!("../../etc:x".parse::<Need>().is_err());
     }

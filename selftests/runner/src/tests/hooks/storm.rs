@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use rustix::thread::{sched_setaffinity, CpuSet};
 
 use super::super::{pause, settle};
@@ -95,9 +97,14 @@ fn by_links(env: &Env, functions: &Functions, done: &Done, nr: usize) -> Result<
         functions.named("bpf_fentry_test4")?,
     ];
     let kinds = [What::WithCookie, What::Fexit, What::Session, What::Fentry];
+    let rng = &mut StdRng::seed_from_u64(env.seed + nr as u64);
     let mut round = 0;
     while !done.stop.load(Relaxed) {
-        let what = kinds[round % kinds.len()];
+        // One after the other at first, then any.
+        let what = match kinds.get(round) {
+            Some(what) => *what,
+            None => kinds[rng.random_range(0..kinds.len())],
+        };
         let mut attached = Vec::new();
         for target in targets {
             let program = bulk
@@ -176,14 +183,21 @@ fn hooks_storm(env: &Env) -> Result<()> {
     let hooked = env.hook(Mode::Off)?;
     let before = Stats::read()?;
     let mut changes = 0;
+    println!("seed {}", env.seed);
+    let rng = &mut StdRng::seed_from_u64(env.seed);
     under_load(env, true, |done| {
         while changes < CHANGES || !done.is_enough() {
             done.check_running()?;
-            for mode in [Mode::Shadow, Mode::Takeover, Mode::Off, Mode::Takeover] {
-                hooked.set(mode)?;
-                changes += 1;
-                pause(Duration::from_micros(200 * (changes % 7)));
-            }
+            // Half of them in the same order every time.
+            let order = [Mode::Shadow, Mode::Takeover, Mode::Off, Mode::Takeover];
+            let (mode, wait) = if changes < CHANGES / 2 {
+                (order[changes as usize % order.len()], changes % 7)
+            } else {
+                (Mode::ALL[rng.random_range(0..3)], rng.random_range(0..7))
+            };
+            hooked.set(mode)?;
+            changes += 1;
+            pause(Duration::from_micros(200 * wait));
         }
         Ok(())
     })?;
