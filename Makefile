@@ -26,7 +26,7 @@ help:
 #|   matrix           the same on CPUs and kernels with other mitigations
 #|   hosttest         tests of the parts that need no kernel
 #|   fuzz             the builder on arbitrary input, for SECONDS=60
-#|   mutants          break the builder on purpose: do the selftests notice?
+#|   mutants          break the module on purpose: do the selftests notice?
 #|   hostmutants      the same by cargo-mutants: do the host tests notice?
 #|   lint             rustfmt, shellcheck, clippy, a build with W=1
 #|   shell            a shell in the VM, with the module loaded

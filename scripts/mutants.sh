@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Do the selftests notice? Each patch in selftests/mutants breaks the builder in
-# one way, which its first line tells, and the broken module goes through them: in
-# takeover, where nothing is compared with the C builder, then with the comparison
-# if that has noticed nothing.
+# Do the selftests notice? Each patch in selftests/mutants breaks the module in
+# one way, which its first line tells, and the broken module goes through them. What
+# breaks the builder goes through them in takeover, where nothing is compared with
+# the C builder, then with the comparison if that has noticed nothing. What breaks
+# the attach path, the hooks, the comparison or the end of images (attach-, hooks-,
+# judge-, retire-) is no matter of takeover.
 #
 # Sets:  nothing; counts in passed and failed.
 # Reads: top, vm, suite; T, TIMEOUT.
@@ -34,11 +36,12 @@ mutants() { # SERIES
 		[[ $how != "noticed in takeover "* ]] || alone=$((alone + 1))
 		printf '          %s\n' "$how"
 	done
-	say "$alone of $((passed + failed)) noticed by what programs see," \
-		"$((passed - alone)) by the comparison only"
+	say "$alone of $((passed + failed)) noticed by what programs see in takeover," \
+		"$((passed - alone)) otherwise"
 }
 
 # Everything once, in the ways and the order in which the mutants go through it.
+# (make vmtest has the other control: the tests on the images of C.)
 control() {
 	run_vm test --via takeover,device --fail-fast
 }
@@ -48,7 +51,7 @@ mutant() { # PATCH
 	local via by
 	head -n 1 "$1"
 	plant "$1" || return 1
-	for via in takeover device; do
+	for via in $(ways "$1"); do
 		if ! run_vm test --via "$via" --fail-fast; then
 			by=$(noticed_by)
 			[[ -n $by ]] || { echo "no answer from the guest, and no complaint"; return 1; }
@@ -60,11 +63,18 @@ mutant() { # PATCH
 	return 1
 }
 
+ways() { # PATCH
+	case ${1##*/} in
+	attach-* | hooks-* | judge-* | retire-*) echo device ;;
+	*) echo takeover device ;;
+	esac
+}
+
 # Builds it into the initramfs.
 plant() { # PATCH
 	local copy=$vm/mutant
 	break_copy "$1" "$copy" || return
-	mkdir "$copy/build" && cp -a "$top"/{Kbuild,rust} "$copy" || return
+	mkdir "$copy/build" && cp -a "$top/Kbuild" "$copy" || return
 	if ! kbuild M="$copy" MO="$copy/build" modules; then
 		echo "cannot be built, see above"
 		return 1
@@ -72,12 +82,12 @@ plant() { # PATCH
 	cp "$copy/build/rust_fsession.ko" "$suite/modules" && pack_initramfs
 }
 
-# Makes COPY, which holds the sources of src/ as PATCH changes them.
+# Makes COPY, which holds the sources of src/ and rust/ as PATCH changes them.
 break_copy() { # PATCH COPY
 	local name=${1#"$top/"}
-	rm -rf "$2" && mkdir -p "$2" && cp -a "$top/src" "$2" || return
+	rm -rf "$2" && mkdir -p "$2" && cp -a "$top"/{src,rust} "$2" || return
 	in_root env -C "$2" busybox patch -p1 -i "$1" || { echo "$name no longer fits"; return 1; }
-	! diff -ru "$top/src" "$2/src" || { echo "$name changes nothing"; return 1; }
+	! { diff -ru "$top/src" "$2/src" && diff -ru "$top/rust" "$2/rust"; } || { echo "$name changes nothing"; return 1; }
 }
 
 # For lint: says which of them the sources have grown away from.
@@ -94,6 +104,7 @@ mutants_fit() {
 noticed_by() {
 	local by
 	by=$(sed -nE 's/^not ok [0-9]+ ([^ ]*).*/\1/p' "$vm/output" | head -n 1)
+	[[ -n $by ]] || ! grep -q '^# at the ' "$vm/output" || by="the kernel log"
 	[[ -n $by ]] || ! splats "$vm/console" >/dev/null || by="the end of the kernel"
 	printf '%s' "$by"
 }
