@@ -22,6 +22,7 @@ tests! {
     asleep_return: "likewise a fexit program",
     asleep_closed: "all are detached while a task sleeps in one",
     asleep_added: "a program comes while a task sleeps in another",
+    asleep_older: "a program goes from an image that was replaced",
     asleep_released: "a program lives until who sleeps in it has left",
 }
 
@@ -134,6 +135,26 @@ fn asleep_added(env: &Env) -> Result<()> {
     check_eq!(log.take_order()?, seen, "records of who was there");
     getpgid(None)?;
     check_eq!(log.take()?.len(), 4, "records of the next call");
+    Ok(())
+}
+
+fn asleep_older(env: &Env) -> Result<()> {
+    let page = userfault()?;
+    let log = env.log()?;
+    let (sleeps, other) = two(&log, Kind::Session, &page)?;
+    let third = log.load(Spec::new(Kind::Fentry, TARGET).this_process())?;
+    let tramp = env.trampoline()?;
+    tramp.add(&other)?;
+    tramp.add(&sleeps)?;
+    asleep(&page, || {
+        // The sleeper stays in the image before this one.
+        tramp.add(&third)?;
+        tramp.remove(&other)
+    })?;
+    let seen = [(sleeps.id, Phase::Entry), (sleeps.id, Phase::Return)];
+    check_eq!(log.take_order()?, seen, "records of who was there");
+    getpgid(None)?;
+    check_eq!(log.take()?.len(), 3, "records of the next call");
     Ok(())
 }
 

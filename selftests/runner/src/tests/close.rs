@@ -14,6 +14,7 @@ use anyhow::{ensure, Context, Result};
 use super::{pause, wait_for};
 use crate::device::Device;
 use crate::harness::Env;
+use crate::kallsyms;
 use crate::kmod;
 use crate::probe::{Kind, Probe, Spec};
 use crate::targets::{sum, Targets};
@@ -23,6 +24,7 @@ tests! {
     close_killed: "twenty descriptors of a process that is killed",
     close_signal: "a signal ends the wait of the last one",
     close_unused: "nothing uses the module once the last one is closed",
+    close_waits: "the last one waits until its images are freed",
 }
 
 /// `targets_sleep_0()` and on.
@@ -164,8 +166,32 @@ fn close_unused(env: &Env) -> Result<()> {
     for _ in 0..10 {
         let (devices, sessions): (Vec<_>, Vec<_>) = attach(env, 2)?.into_iter().unzip();
         drop(sessions);
+        let start = Instant::now();
         drop(devices);
-        check_eq!(kmod::references()?, 0, "references on the module");
+        let (waited, references) = (start.elapsed(), kmod::references()?);
+        ensure!(
+            references == 0 || waited >= MOST,
+            "after {waited:?} the module is in use {references} times"
+        );
+    }
+    Ok(())
+}
+
+fn close_waits(env: &Env) -> Result<()> {
+    let log = env.log()?;
+    let session = log.load(Spec::new(Kind::Session, "bpf_fentry_test1").quiet())?;
+    for _ in 0..3 {
+        let device = env.device()?;
+        device.add(session.fd(), 0)?;
+        session.test_run()?;
+        let start = Instant::now();
+        drop(device);
+        let (waited, left) = (start.elapsed(), kallsyms::images()?);
+        println!("waited {waited:?}");
+        ensure!(
+            left.is_empty() || waited >= MOST,
+            "after {waited:?} there are {left:x?}"
+        );
     }
     Ok(())
 }
