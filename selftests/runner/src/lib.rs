@@ -4,6 +4,7 @@
 
 pub mod attach;
 pub mod bpf;
+pub mod cgroup;
 pub mod compare;
 pub mod device;
 pub mod faults;
@@ -15,6 +16,7 @@ pub mod klog;
 pub mod kmod;
 pub mod kmsg;
 pub mod ktap;
+pub mod perf;
 pub mod plant;
 pub mod probe;
 pub mod rights;

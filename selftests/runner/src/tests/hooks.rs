@@ -11,20 +11,23 @@ use crate::probe::{Kind, Spec};
 use crate::workload::bulk::{Bulk, What};
 use crate::workload::functions::Functions;
 
+mod cgroup;
 mod debugfs;
 mod limit;
 mod memory;
 pub mod mismatches;
 mod mode;
+mod ops;
 mod stats;
 mod storm;
 mod sysctl;
+mod taken;
 mod tracer;
 mod unload;
 mod workload;
 mod xlated;
 
-pub const TESTS: [&[Test]; 12] = [
+pub const TESTS: [&[Test]; 15] = [
     mode::TESTS,
     stats::TESTS,
     workload::TESTS,
@@ -32,10 +35,13 @@ pub const TESTS: [&[Test]; 12] = [
     limit::TESTS,
     debugfs::TESTS,
     sysctl::TESTS,
+    taken::TESTS,
     memory::TESTS,
     tracer::TESTS,
     storm::TESTS,
     unload::TESTS,
+    cgroup::TESTS,
+    ops::TESTS,
     mismatches::TESTS,
 ];
 

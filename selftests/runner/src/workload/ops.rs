@@ -16,10 +16,10 @@ use crate::harness::Env;
 const CONGESTION_CONTROL: &str = "rf_counting";
 
 /// `calls` of the object, by what TCP calls.
-type Calls = [u64; 8];
-const INIT: usize = 0;
-const RELEASE: usize = 1;
-const CONG_AVOID: usize = 4;
+pub type Calls = [u64; 8];
+pub const INIT: usize = 0;
+pub const RELEASE: usize = 1;
+pub const CONG_AVOID: usize = 4;
 
 pub fn run(env: &Env, report: &mut Report) -> Result<()> {
     let mut object = bpf::open(&env.bpf, "ops")?
@@ -64,6 +64,19 @@ fn congestion_control(object: &mut Object, report: &mut Report) -> Result<()> {
     report.programs += 5;
     report.images += 5;
 
+    talk()?;
+    drop(link);
+
+    let calls: Calls = bpf::globals(object, ".bss")?;
+    ensure!(
+        [INIT, RELEASE, CONG_AVOID].iter().all(|at| calls[*at] > 0),
+        "TCP did not call its congestion control: {calls:?}"
+    );
+    Ok(())
+}
+
+/// Has two sockets with this congestion control talk to each other.
+pub fn talk() -> Result<()> {
     loopback_up()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     set_congestion_control(listener.as_fd(), CONGESTION_CONTROL)?;
@@ -80,17 +93,11 @@ fn congestion_control(object: &mut Object, report: &mut Report) -> Result<()> {
     // Nobody uses it any more, so it can go.
     set_congestion_control(client.as_fd(), "reno")?;
     set_congestion_control(server.as_fd(), "reno")?;
-    drop((client, server, listener, link));
-
-    let calls: Calls = bpf::globals(object, ".bss")?;
-    ensure!(
-        [INIT, RELEASE, CONG_AVOID].iter().all(|at| calls[*at] > 0),
-        "TCP did not call its congestion control: {calls:?}"
-    );
     Ok(())
 }
 
-fn register(object: &mut Object) -> Result<Link> {
+/// Registers the congestion control of `object`.
+pub fn register(object: &mut Object) -> Result<Link> {
     let mut found = object.maps_mut().filter(|map| map.name() == "counting_cc");
     let mut map = found.next().context("no counting_cc")?;
     Ok(map.attach_struct_ops()?)
