@@ -55,9 +55,11 @@ mod bad;
 mod beside;
 mod bpf_target;
 mod busy;
+mod callchain;
 mod calls;
 mod close;
 mod compare;
+mod concurrent;
 mod cookie;
 mod dead;
 mod detach;
@@ -122,6 +124,8 @@ const BY_DEVICE: &[&[Test]] = &[
     compare::TESTS,
     planted::TESTS,
     shared::TESTS,
+    concurrent::TESTS,
+    callchain::TESTS,
     open::TESTS,
     addresses::TESTS,
     close::TESTS,
