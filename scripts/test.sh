@@ -144,7 +144,8 @@ vmtest() {
 	[[ -z ${T:-}${CPU:-}${CMDLINE:-} ]] || return 0
 	# The same on the images of C, without hooks: what fails here is no fault of Rust.
 	selftests --via link
-	call_depth selftests --no-skips hooks_limit_shadow hooks_limit_takeover limit_image
+	call_depth selftests --no-skips hooks_limit_shadow hooks_limit_takeover limit_image \
+		largest_image largest_asleep
 	# These leave ftrace dead until the next boot.
 	selftests --dead
 }

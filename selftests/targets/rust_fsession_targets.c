@@ -257,6 +257,15 @@ TARGET int targets_modify_stack(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f,
 	return h;
 }
 
+/* Eight arguments, and a sleep that ends as that of targets_sleep(). */
+TARGET u64 targets_modify_sleep(u64 a, u64 b, u64 c, u64 d, u64 e, u64 f,
+				u64 g, u64 h)
+{
+	if (wait_for_completion_interruptible(&woken))
+		return 0;
+	return SUM_8;
+}
+
 TARGET u64 targets_modify_ran(void)
 {
 	return atomic64_read(&modify_ran);
@@ -265,6 +274,7 @@ TARGET u64 targets_modify_ran(void)
 BTF_KFUNCS_START(modify_ids)
 BTF_ID_FLAGS(func, targets_modify)
 BTF_ID_FLAGS(func, targets_modify_stack, KF_SLEEPABLE)
+BTF_ID_FLAGS(func, targets_modify_sleep, KF_SLEEPABLE)
 BTF_KFUNCS_END(modify_ids)
 
 static const struct btf_kfunc_id_set modify_set = {
@@ -335,7 +345,8 @@ static const struct {
 	FUNCTION(sleep_8), FUNCTION(sleep_9), FUNCTION(sleep_10), FUNCTION(sleep_11),
 	FUNCTION(sleep_12), FUNCTION(sleep_13), FUNCTION(sleep_14), FUNCTION(sleep_15),
 	FUNCTION(sleep_16), FUNCTION(sleep_17), FUNCTION(sleep_18), FUNCTION(sleep_19),
-	FUNCTION(modify), FUNCTION(modify_stack), FUNCTION(modify_ran),
+	FUNCTION(modify), FUNCTION(modify_stack), FUNCTION(modify_sleep),
+	FUNCTION(modify_ran),
 };
 
 /* A prototype that fits them all, as far as the machine is concerned. */

@@ -70,6 +70,8 @@ mod hooks;
 mod image;
 mod inner;
 mod jit;
+mod jitmem;
+mod largest;
 mod limit;
 mod livepatch;
 mod modify;
@@ -113,6 +115,8 @@ const EITHER_WAY: &[&[Test]] = &[
     livepatch::TESTS,
     jit::TESTS,
     limit::TESTS,
+    largest::TESTS,
+    jitmem::TESTS,
 ];
 
 /// What the module's device does, and the module itself; what the verifier
