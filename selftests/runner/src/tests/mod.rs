@@ -55,6 +55,7 @@ mod bad;
 mod beside;
 mod bpf_target;
 mod busy;
+mod callback;
 mod callchain;
 mod calls;
 mod close;
@@ -80,6 +81,8 @@ mod onto;
 mod open;
 mod order;
 mod planted;
+mod pointer;
+mod private;
 mod reattach;
 mod refused;
 mod ret;
@@ -90,6 +93,7 @@ mod sleepable;
 mod sleeper;
 mod r#struct;
 mod sysctl;
+mod throw;
 mod width;
 
 /// What holds for programs on a function, whoever puts them there.
@@ -117,6 +121,10 @@ const EITHER_WAY: &[&[Test]] = &[
     limit::TESTS,
     largest::TESTS,
     jitmem::TESTS,
+    throw::TESTS,
+    pointer::TESTS,
+    callback::TESTS,
+    private::TESTS,
 ];
 
 /// What the module's device does, and the module itself; what the verifier
