@@ -138,6 +138,14 @@ fn info_and(prog: BorrowedFd<'_>, insns: &mut [[u8; 8]]) -> Result<libbpf_sys::b
     Ok(info)
 }
 
+/// The BTF with this number, of the kernel or of a module.
+pub fn btf(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: The call has no pointers.
+    let fd = check(unsafe { libbpf_sys::bpf_btf_get_fd_by_id(id) })?;
+    // SAFETY: The kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// How often a program was left out because it was running on that CPU already.
 pub fn misses(prog: BorrowedFd<'_>) -> Result<u64> {
     Ok(info(prog)?.recursion_misses)

@@ -5,11 +5,11 @@
 
 pub mod bulk;
 pub mod functions;
+pub mod multi;
 pub mod nested;
 pub mod ops;
 
 mod kinds;
-mod multi;
 
 use anyhow::{ensure, Result};
 use rand::rngs::StdRng;

@@ -77,6 +77,7 @@ mod limit;
 mod livepatch;
 mod modify;
 mod module;
+mod multi;
 mod onto;
 mod open;
 mod order;
@@ -85,6 +86,7 @@ mod pointer;
 mod private;
 mod reattach;
 mod refused;
+mod replace;
 mod ret;
 mod session;
 mod shared;
@@ -94,6 +96,7 @@ mod sleeper;
 mod r#struct;
 mod sysctl;
 mod throw;
+mod token;
 mod width;
 
 /// What holds for programs on a function, whoever puts them there.
@@ -150,7 +153,12 @@ const BY_DEVICE: &[&[Test]] = &[
 ];
 
 /// What only BPF links can do.
-const BY_LINK: &[&[Test]] = &[bpf_target::link::TESTS];
+const BY_LINK: &[&[Test]] = &[
+    bpf_target::link::TESTS,
+    replace::TESTS,
+    multi::TESTS,
+    token::TESTS,
+];
 
 /// The tests that make sense this way.
 pub fn all(via: Via) -> impl Iterator<Item = &'static Test> {

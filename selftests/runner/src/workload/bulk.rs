@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
@@ -169,6 +169,40 @@ impl Bulk {
             ..Default::default()
         };
         self.load_with(&what.program(sleepable), what.prog_type(), opts)
+    }
+
+    /// Loads a program for several functions, those of the kernel or, with its BTF, of
+    /// a module.
+    pub fn load_multi(
+        &self,
+        what: What,
+        sleepable: bool,
+        attach_type: bpf_attach_type,
+        module: Option<BorrowedFd<'_>>,
+    ) -> io::Result<OwnedFd> {
+        let opts = bpf_prog_load_opts {
+            expected_attach_type: attach_type,
+            attach_btf_obj_fd: module.map_or(0, |btf| btf.as_raw_fd().unsigned_abs()),
+            prog_flags: if sleepable {
+                libbpf_sys::BPF_F_SLEEPABLE
+            } else {
+                0
+            },
+            ..Default::default()
+        };
+        self.load_with(&what.program(sleepable), what.prog_type(), opts)
+    }
+
+    /// Loads a program by the rights of a BPF token.
+    pub fn load_by_token(&self, what: What, id: u32, token: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        let opts = bpf_prog_load_opts {
+            expected_attach_type: what.attach_type(),
+            attach_btf_id: id,
+            prog_flags: libbpf_sys::BPF_F_TOKEN_FD,
+            token_fd: token.as_raw_fd().unsigned_abs(),
+            ..Default::default()
+        };
+        self.load_with(&what.program(false), what.prog_type(), opts)
     }
 
     /// Loads a session that has no trampoline.

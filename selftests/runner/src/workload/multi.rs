@@ -13,9 +13,9 @@ use super::kinds::is_called;
 use super::Report;
 use crate::bpf;
 
-const BPF_TRACE_FENTRY_MULTI: u32 = 59;
-const BPF_TRACE_FEXIT_MULTI: u32 = 60;
-const BPF_TRACE_FSESSION_MULTI: u32 = 61;
+pub const BPF_TRACE_FENTRY_MULTI: u32 = 59;
+pub const BPF_TRACE_FEXIT_MULTI: u32 = 60;
+pub const BPF_TRACE_FSESSION_MULTI: u32 = 61;
 const BPF_LINK_CREATE: u32 = 28;
 
 /// `union bpf_attr`, as far as `BPF_LINK_CREATE` with `tracing_multi` goes.
@@ -79,7 +79,7 @@ pub fn run(bulk: &mut Bulk, functions: &Functions, report: &mut Report) -> Resul
     Ok(())
 }
 
-fn link_create(
+pub fn link_create(
     prog: BorrowedFd<'_>,
     attach_type: u32,
     ids: &[u32],

@@ -31,7 +31,7 @@ type Runs = [u64; 32];
 const KINDS: u64 = 3;
 
 pub fn run(env: &Env, report: &mut Report) -> Result<()> {
-    let mains = Mains(bpf::open(&env.bpf, "nested")?.load()?);
+    let mains = Mains::load(env)?;
     mains.expect(42, 11)?;
 
     let on_mains = [
@@ -102,15 +102,19 @@ impl Tracing {
 }
 
 /// The object with the BPF programs that are looked at.
-struct Mains(Object);
+pub struct Mains(pub Object);
 
 impl Mains {
+    pub fn load(env: &Env) -> Result<Self> {
+        Ok(Self(bpf::open(&env.bpf, "nested")?.load()?))
+    }
+
     fn runs(&self) -> Result<Runs> {
         bpf::globals(&self.0, ".bss")
     }
 
     /// Runs both programs.
-    fn expect(&self, plain: u32, tail: u32) -> Result<()> {
+    pub fn expect(&self, plain: u32, tail: u32) -> Result<()> {
         for (name, expected) in [("main_plain", plain), ("main_tail", tail)] {
             let mut found = self.0.progs_mut().filter(|prog| prog.name() == name);
             let prog = found.next().with_context(|| format!("no {name}"))?;
