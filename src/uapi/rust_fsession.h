@@ -162,6 +162,7 @@ struct rust_fsession_case {
 };
 
 /*
+ * E2BIG	more programs on one list than a trampoline takes
  * EBADF	arena_prog_fd is not an open descriptor
  * EINVAL	what no caller in the kernel would ask for
  * ENOMEM	also where the C builder had no memory: nothing was compared
