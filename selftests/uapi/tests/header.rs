@@ -3,11 +3,10 @@
 //! Compares the Rust mirror of the ioctl ABI with the C header: a C compiler
 //! checks the mirror's sizes, offsets and numbers as assertions on the header.
 
+mod cc;
+
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::mem::{offset_of, size_of};
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use uapi::abi;
 
@@ -97,40 +96,14 @@ fn mirror_fits_the_header() {
         assert_that(&mut c, name, value);
     }
 
-    compile(&c);
+    cc::compile(&c);
 }
 
 /// A wrong mirror fails, so the compiler did check the assertions.
 #[test]
 #[should_panic(expected = "the header and its mirror differ")]
 fn difference_is_seen() {
-    compile("#include \"rust_fsession.h\"\n_Static_assert(RUST_FSESSION_IOC_ADD == 0, \"\");\n");
-}
-
-fn compile(source: &str) {
-    let uapi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/uapi");
-    let mut cc = Command::new("cc")
-        .args([
-            "-std=gnu11",
-            "-Wall",
-            "-Wpadded",
-            "-Werror",
-            "-fsyntax-only",
-            "-xc",
-            "-",
-        ])
-        .arg("-I")
-        .arg(uapi)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("there is a C compiler");
-    cc.stdin
-        .take()
-        .unwrap()
-        .write_all(source.as_bytes())
-        .unwrap();
-    assert!(
-        cc.wait().unwrap().success(),
-        "the header and its mirror differ"
+    cc::compile(
+        "#include \"rust_fsession.h\"\n_Static_assert(RUST_FSESSION_IOC_ADD == 0, \"\");\n",
     );
 }
