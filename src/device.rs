@@ -100,12 +100,16 @@ impl Descriptor {
         }
 
         let mut bench = self.bench.lock();
-        let bench = match &mut *bench {
-            Some(bench) => bench,
-            none => none.insert(Bench::new(self.platform.clone())?),
+        let codes = {
+            let bench = match &mut *bench {
+                Some(bench) => bench,
+                none => none.insert(Bench::new(self.platform.clone())?),
+            };
+            let case = Case::new(raw, &progs, bench, &self.platform)?;
+            bench.run(&case, raw)?
         };
-        let case = Case::new(raw, &progs, bench, &self.platform)?;
-        let codes = bench.run(&case, raw)?;
+        // User memory may be long in coming, and who waits for the bench cannot be killed.
+        drop(bench);
         write_image(raw.rust_image, &codes.rust)?;
         write_image(raw.c_image, &codes.c)
     }

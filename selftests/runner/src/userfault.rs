@@ -61,6 +61,15 @@ pub struct Page {
 impl Page {
     /// `Unsupported` where the kernel has no userfaultfd.
     pub fn new() -> io::Result<Self> {
+        Self::with_access(libc::PROT_READ)
+    }
+
+    /// One that may be written to.
+    pub fn writable() -> io::Result<Self> {
+        Self::with_access(libc::PROT_READ | libc::PROT_WRITE)
+    }
+
+    fn with_access(access: i32) -> io::Result<Self> {
         // One that blocks cannot be polled.
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         // SAFETY: The call has no pointers.
@@ -75,7 +84,7 @@ impl Page {
             libc::mmap(
                 ptr::null_mut(),
                 SIZE,
-                libc::PROT_READ,
+                access,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
                 -1,
                 0,
@@ -109,13 +118,25 @@ impl Page {
 
     /// Waits until somebody sleeps for want of the page.
     pub fn wait_wanted(&self) -> io::Result<()> {
-        let timeout = Timespec::try_from(Duration::from_secs(30)).map_err(io::Error::other)?;
-        match poll(
-            &mut [PollFd::new(&self.uffd, PollFlags::IN)],
-            Some(&timeout),
-        )? {
-            0 => Err(io::Error::other("nobody wanted the page in 30 s")),
-            _ => Ok(()),
+        match self.is_wanted(Duration::from_secs(30))? {
+            false => Err(io::Error::other("nobody wanted the page in 30 s")),
+            true => Ok(()),
+        }
+    }
+
+    /// Whether somebody sleeps for want of the page within `time`.
+    pub fn is_wanted(&self, time: Duration) -> io::Result<bool> {
+        let timeout = Timespec::try_from(time).map_err(io::Error::other)?;
+        let uffd = PollFd::new(&self.uffd, PollFlags::IN);
+        Ok(poll(&mut [uffd], Some(&timeout))? != 0)
+    }
+
+    /// Makes it missing again.
+    pub fn take_away(&self) -> io::Result<()> {
+        // SAFETY: The page is only for the kernel, nothing in this program looks there.
+        match unsafe { libc::madvise(self.addr as *mut _, SIZE, libc::MADV_DONTNEED) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 

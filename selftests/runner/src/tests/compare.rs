@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use rand::rngs::StdRng;
@@ -17,6 +20,7 @@ use crate::faults::{Fault, Faults};
 use crate::harness::Env;
 use crate::image::flag::CALL_ORIG;
 use crate::probe::{Kind, Spec};
+use crate::userfault;
 
 pub const PAGE: usize = 4096;
 
@@ -28,6 +32,7 @@ tests! {
     compare_garbage: "any bytes are answered",
     compare_beside: "a descriptor compares while its session runs",
     compare_memory: "ENOMEM where C finds no memory",
+    compare_late: "waiting for user memory holds up nobody else",
 }
 
 /// A session on a function of two arguments.
@@ -272,4 +277,26 @@ fn compare_memory(env: &Env) -> Result<()> {
     device.compare(&mut case)?;
     check_eq!(case.verdict, abi::REFERENCE_IDENTICAL, "verdict afterwards");
     Ok(())
+}
+
+/// The images are written where memory is long in coming.
+fn compare_late(env: &Env) -> Result<()> {
+    let device = env.device()?;
+    let page = userfault::Page::writable()?;
+    let late = |at: u64| {
+        let progs = session();
+        let mut case = case(&progs);
+        case.rust_image = at;
+        device.compare(&mut case)
+    };
+    let (answered, first) = mpsc::channel();
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| late(page.addr()));
+        page.wait_wanted()?;
+        scope.spawn(|| answered.send(late(0)));
+        let first = first.recv_timeout(Duration::from_secs(10));
+        page.fill(0)?;
+        waits.join().expect("it does not panic")?;
+        Ok(first.context("a comparison waits for the other one's memory")??)
+    })
 }
