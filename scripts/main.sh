@@ -8,7 +8,7 @@
 # Sets:  series (those that a test run goes through), counting (the run ends with the
 #        count of tests).
 # Reads: top, cache, base, root, tree, release, inside, accelerator; KDIR, KVER,
-#        KERNEL, FLAVOUR, SECONDS, INSTALL_MOD_PATH.
+#        KERNEL, FLAVOUR, SECONDS, CALLS, SEED, INSTALL_MOD_PATH.
 
 # shellcheck source=scripts/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -157,6 +157,13 @@ hostmutants)
 compare)
 	need_vm "${series[0]}"
 	compare
+	;;
+badinput)
+	# To bash it is a clock, what was asked for is in the environment.
+	seconds=$(printenv SECONDS) || seconds=
+	need_vm "${series[0]}"
+	run_vm badinput ${seconds:+--seconds "$seconds"} ${CALLS:+--calls "$CALLS"} \
+		${SEED:+--seed "$SEED"}
 	;;
 matrix)
 	counting=yes

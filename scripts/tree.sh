@@ -97,7 +97,7 @@ same_compilers() { # RUSTC CC
 # own, so that builds for several kernels do not meet.
 kbuild() {
 	local flags=(-C "$tree" M="$top" MO="$(module_directory)" --no-print-directory) name
-	local names=(V W C CLIPPY LLVM KCFLAGS KRUSTFLAGS INSTALL_MOD_PATH)
+	local names=(V W C CLIPPY KCOV LLVM KCFLAGS KRUSTFLAGS INSTALL_MOD_PATH)
 	if [[ ${inside[0]:-} == in_root ]]; then flags+=("-j$(nproc)"); else names+=(CC RUSTC); fi
 	for name in "${names[@]}"; do
 		[[ -z ${!name:-} ]] || flags+=("$name=${!name}")

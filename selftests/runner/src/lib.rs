@@ -3,6 +3,7 @@
 //! What the `runner` and the `fsession` command are made of.
 
 pub mod attach;
+pub mod badinput;
 pub mod bpf;
 pub mod cgroup;
 pub mod compare;

@@ -60,7 +60,7 @@ impl Arg {
 
 impl Spec {
     /// The case as the kernel takes it. It refers to the programs of `self`.
-    pub(super) fn to_abi(&self) -> abi::Case {
+    pub fn to_abi(&self) -> abi::Case {
         let mut case = abi::Case {
             progs: self.progs.as_ptr() as u64,
             nr_progs: self.progs.len() as u32,
@@ -91,7 +91,7 @@ impl Spec {
     }
 
     /// Whether an argument points into an arena.
-    pub(super) fn has_arena_args(&self) -> bool {
+    pub fn has_arena_args(&self) -> bool {
         self.args.iter().any(|arg| arg.pointer != Pointer::Plain)
     }
 

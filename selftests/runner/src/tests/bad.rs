@@ -4,10 +4,12 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 
 use super::{cookie, wait_for};
+use crate::badinput::{self, Plan};
 use crate::bpf;
 use crate::device::{abi, Device, Info};
 use crate::harness::Env;
@@ -31,6 +33,7 @@ tests! {
     bad_remove: "ENOENT for a program that is not attached",
     bad_read: "EFAULT for a bad buffer",
     bad_cookie_too_many: "one cookie more is E2BIG and changes nothing",
+    bad_input_random: "documented errnos only for random calls (badinput)",
     bad_input_leak: "no program is kept after an error",
 }
 
@@ -265,6 +268,22 @@ fn bad_read(env: &Env) -> Result<()> {
     };
     check_errno!(result, EFAULT, "reading into nowhere");
     busy.unchanged()
+}
+
+/// A short run of `make badinput`.
+fn bad_input_random(env: &Env) -> Result<()> {
+    env.device()?;
+    let plan = Plan {
+        seed: 1,
+        calls: u64::MAX,
+        time: Duration::from_secs(10),
+        threads: 2,
+        process: false,
+    };
+    let report = badinput::run(env, &plan)?;
+    println!("{}", report.answers);
+    ensure!(report.calls > 500, "only {} calls", report.calls);
+    Ok(())
 }
 
 fn bad_input_leak(env: &Env) -> Result<()> {

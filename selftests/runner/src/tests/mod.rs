@@ -48,7 +48,7 @@ macro_rules! tests {
     };
 }
 
-mod addresses;
+pub mod addresses;
 mod args;
 mod asleep;
 mod bad;
@@ -79,7 +79,7 @@ mod modify;
 mod module;
 mod multi;
 mod onto;
-mod open;
+pub mod open;
 mod order;
 mod planted;
 mod pointer;
@@ -223,7 +223,7 @@ fn expect_errno<T>(result: std::io::Result<T>, errno: i32) -> Result<()> {
 }
 
 /// Waits for `done`, for what the kernel does after a grace period.
-fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+pub fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !done()? {
         anyhow::ensure!(Instant::now() < deadline, "waited 30 s in vain: {what}");
