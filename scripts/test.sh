@@ -148,6 +148,8 @@ vmtest() {
 		largest_image largest_asleep
 	# These leave ftrace dead until the next boot.
 	selftests --dead
+	# And these lock it down.
+	selftests --lockdown
 }
 
 # On a CPU that takes call-depth tracking, which can be emulated anywhere.

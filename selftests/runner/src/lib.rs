@@ -10,6 +10,7 @@ pub mod compare;
 pub mod device;
 pub mod faults;
 pub mod harness;
+pub mod holder;
 pub mod hooks;
 pub mod image;
 pub mod kallsyms;

@@ -11,6 +11,7 @@ use anyhow::{ensure, Context, Result};
 use clap::Parser;
 use runner::attach::Via;
 use runner::harness::{self, Env, Test};
+use runner::holder;
 use runner::klog::{Klog, News};
 use runner::kmod;
 use runner::ktap::{Outcome, Writer};
@@ -43,6 +44,10 @@ struct Args {
     #[arg(long)]
     dead: bool,
 
+    /// Runs the tests that lock the kernel down until the next boot, and no others
+    #[arg(long, conflicts_with = "dead")]
+    lockdown: bool,
+
     /// Stops at the first failure
     #[arg(long)]
     fail_fast: bool,
@@ -57,6 +62,10 @@ struct Args {
     /// Keeps inherited descriptors open until standard input ends
     #[arg(long, hide = true)]
     hold: bool,
+
+    /// Tries what may be done with descriptors that it gets from this place
+    #[arg(long, hide = true)]
+    holder: Option<holder::From>,
 
     /// Unloads the module
     #[arg(long, hide = true)]
@@ -81,6 +90,10 @@ fn main() -> Result<ExitCode> {
         io::copy(&mut io::stdin(), &mut io::sink())?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(from) = args.holder {
+        holder::act(from)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.unload {
         kmod::unload()?;
         return Ok(ExitCode::SUCCESS);
@@ -92,6 +105,10 @@ fn main() -> Result<ExitCode> {
     }
     let all: Vec<_> = if args.dead {
         tests::last()
+            .map(|test| Run::new(Via::Device, test))
+            .collect()
+    } else if args.lockdown {
+        tests::locked()
             .map(|test| Run::new(Via::Device, test))
             .collect()
     } else {
@@ -108,7 +125,8 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(name) = &args.here {
-        let last = tests::last().map(|test| Run::new(Via::Device, test));
+        let last = tests::last().chain(tests::locked());
+        let last = last.map(|test| Run::new(Via::Device, test));
         let run = all.into_iter().chain(last).find(|run| run.name == *name);
         let run = run.with_context(|| format!("there is no test {name}"))?;
         return Ok(harness::run_here(run.test, &run.env(&args.env)).into());
@@ -259,6 +277,8 @@ fn explain(text: &mut String, run: &Run, seed: u64, news: &News) {
     tell(text, news);
     let dead = if tests::last().any(|test| test.name == run.test.name) {
         "--dead "
+    } else if tests::locked().any(|test| test.name == name) {
+        "--lockdown "
     } else {
         ""
     };

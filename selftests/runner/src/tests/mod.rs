@@ -75,6 +75,7 @@ mod jitmem;
 mod largest;
 mod limit;
 mod livepatch;
+mod lockdown;
 mod modify;
 mod module;
 mod multi;
@@ -88,6 +89,7 @@ mod reattach;
 mod refused;
 mod replace;
 mod ret;
+mod rights;
 mod session;
 mod shared;
 mod skip;
@@ -142,6 +144,7 @@ const BY_DEVICE: &[&[Test]] = &[
     concurrent::TESTS,
     callchain::TESTS,
     open::TESTS,
+    rights::TESTS,
     addresses::TESTS,
     close::TESTS,
     skip::TESTS,
@@ -178,11 +181,16 @@ pub fn last() -> impl Iterator<Item = &'static Test> {
     dead::TESTS.iter()
 }
 
+/// Others, which take a boot of their own.
+pub fn locked() -> impl Iterator<Item = &'static Test> {
+    lockdown::TESTS.iter()
+}
+
 #[cfg(test)]
 #[test]
 fn list_fits_the_screen() {
     let all = [Via::Device, Via::Takeover].into_iter().flat_map(all);
-    for test in all.chain(last()) {
+    for test in all.chain(last()).chain(locked()) {
         assert!(
             test.name.len() <= 24 && test.what.len() <= 55,
             "{}",
@@ -195,7 +203,7 @@ fn list_fits_the_screen() {
 #[test]
 fn names_tell_files() {
     let all = [Via::Device, Via::Takeover].into_iter().flat_map(all);
-    for test in all.chain(last()) {
+    for test in all.chain(last()).chain(locked()) {
         let path = test.module.split("::").skip_while(|part| *part != "tests");
         let mut file = path
             .skip(1)
