@@ -185,10 +185,15 @@ fn body_of(addr: usize) -> usize {
 /// Where `kallsyms_lookup_name()` is: the address that a kprobe on it resolves to.
 ///
 /// That may lie behind the function's ENDBR, which makes no difference to a direct call.
+///
+/// The probe is disabled, so that nothing is patched: to disarm a probe takes memory, and
+/// `unregister_kprobe()` leaves one that it cannot disarm in the kernel's table, without a word to
+/// the caller.
 fn kallsyms_lookup_name_addr() -> Result<*mut c_void> {
     let mut probe = KBox::new(
         bindings::kprobe {
             symbol_name: c"kallsyms_lookup_name".as_char_ptr(),
+            flags: bindings::KPROBE_FLAG_DISABLED,
             ..Default::default()
         },
         GFP_KERNEL,

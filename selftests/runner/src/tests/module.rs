@@ -9,6 +9,7 @@ use anyhow::{ensure, Context, Result};
 use super::sleeper::{self, while_asleep};
 use super::wait_for;
 use crate::device::{Device, PATH};
+use crate::faults::{Fault, Faults};
 use crate::harness::{skip, Env};
 use crate::kallsyms;
 use crate::kmod;
@@ -19,6 +20,7 @@ tests! {
     module_reload: "unload after close, load, attach again",
     module_unload_early: "unload right after close, images not freed yet",
     module_sleeper: "unload while a task sleeps in an image",
+    module_probe: "no kprobe is armed when it is loaded",
     module_nothing_left: "no image is left over from any test",
 }
 
@@ -134,4 +136,24 @@ fn module_nothing_left(env: &Env) -> Result<()> {
         "all images are freed",
         || Ok(kallsyms::images()?.is_empty()),
     )
+}
+
+/// To look up `kallsyms_lookup_name()` arms no kprobe: one that cannot be disarmed for lack
+/// of memory would stay in the kernel when the module has forgotten it.
+fn module_probe(env: &Env) -> Result<()> {
+    env.device()?;
+    let faults = Faults::load(env)?;
+    unload()?;
+    faults.inject(Fault {
+        function: "unregister_ftrace_function",
+        retval: -i64::from(libc::ENOMEM),
+        times: 1,
+        ..Fault::default()
+    })?;
+    let loaded = kmod::load(&env.module);
+    let left = faults.left()?;
+    faults.stop()?;
+    loaded.with_context(|| format!("cannot load {}", env.module.display()))?;
+    check_eq!(left, 1, "kprobes that were not disarmed");
+    Ok(())
 }
