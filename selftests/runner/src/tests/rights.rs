@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use anyhow::{ensure, Result};
 use rustix::net::{
@@ -19,7 +20,7 @@ use rustix::net::{
 use super::addresses::Restrict;
 use super::open::Everyone;
 use crate::device::Device;
-use crate::harness::Env;
+use crate::harness::{skip, Env};
 use crate::holder::{self, From};
 use crate::hooks::{self, Mode};
 use crate::probe::{Kind, Spec};
@@ -99,6 +100,9 @@ fn rights_given(env: &Env) -> Result<()> {
 }
 
 fn rights_userns(env: &Env) -> Result<()> {
+    if !Path::new("/proc/self/ns/user").exists() {
+        return Err(skip("the kernel has no user namespaces (CONFIG_USER_NS)"));
+    }
     let _restrict = Restrict::usual()?;
     let _hooked = env.hook(Mode::Shadow)?;
     let device = env.device()?;
