@@ -3,7 +3,7 @@
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
 targets := modules modules_install kernel run test vmtest vng kselftest kunit compare \
-	matrix badinput hosttest fuzz mutants hostmutants lint fmt shell rust-analyzer \
+	matrix badinput faults hosttest fuzz mutants hostmutants lint fmt shell rust-analyzer \
 	update clean distclean
 
 .PHONY: help $(targets)
@@ -25,6 +25,8 @@ help:
 #|   compare          both builders, image by image, in a VM
 #|   badinput         random calls of device and debugfs, CALLS=1000000 or SECONDS=,
 #|                    in a VM: only documented errnos (KCOV=1: what they reach)
+#|   faults           every allocation and registration made to fail, in a VM of
+#|                    a kernel with fault injection
 #|   matrix           the same on CPUs and kernels with other mitigations
 #|   hosttest         tests of the parts that need no kernel
 #|   fuzz             the builder on arbitrary input, for SECONDS=60

@@ -165,6 +165,14 @@ badinput)
 	run_vm badinput ${seconds:+--seconds "$seconds"} ${CALLS:+--calls "$CALLS"} \
 		${SEED:+--seed "$SEED"}
 	;;
+faults)
+	need_vm "${series[0]}"
+	status=0
+	MEM=${MEM:-2048} run_vm faults || status=$?
+	# What did not run is no success.
+	((status != 4)) || say "skipped: Linux $release injects no faults (KERNEL=debug does)"
+	exit $status
+	;;
 matrix)
 	counting=yes
 	in_vms matrix

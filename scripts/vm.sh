@@ -53,8 +53,9 @@ run_vm() {
 	printf '  %-7s %s\n\n' VM "Linux $release ($accelerator)"
 	qemu "$accelerator" "${TIMEOUT:-1500}" "$*"
 	cp "$vm/console" "$console"
-	# The tests know which warnings they expect; other jobs expect none.
-	[[ $1 == test ]] || warnings "$console" || return
+	# The tests and the walk along faults know which warnings to expect; other jobs
+	# expect none.
+	[[ $1 == @(test|faults) ]] || warnings "$console" || return
 	judge "$console" $((SECONDS - begin))
 }
 

@@ -28,4 +28,5 @@ pub mod targets;
 pub mod tests;
 pub mod tracing;
 pub mod userfault;
+pub mod walk;
 pub mod workload;

@@ -95,8 +95,16 @@ pub const OTHER: Errnos = Errnos::of(&[
 /// `open(2)` with any flags, by root.
 pub const OPEN: Errnos = Errnos::of(&[EINVAL, ENOTDIR, EEXIST, ENOMEM]);
 
-/// `E…`
-pub fn name(errno: i32) -> Option<&'static str> {
+/// `E…`, or `ok`.
+pub fn text(errno: i32) -> String {
+    match (errno, name(errno)) {
+        (0, _) => "ok".to_owned(),
+        (_, Some(name)) => name.to_owned(),
+        (_, None) => errno.to_string(),
+    }
+}
+
+fn name(errno: i32) -> Option<&'static str> {
     macro_rules! names {
         ($($name:ident)+) => { &[$(($name, stringify!($name))),+] };
     }

@@ -15,7 +15,7 @@
 //! | `kcov`   | which code was reached                              |
 
 mod call;
-mod errnos;
+pub mod errnos;
 mod expect;
 mod kcov;
 mod memory;
@@ -213,17 +213,9 @@ fn answers(shared: &Shared) -> String {
         let sum: u64 = answers.values().sum();
         let _ = write!(text, "{:12} {sum:8}:", format!("{kind:?}"));
         for (errno, count) in answers {
-            let _ = write!(text, " {} {count}", name(errno));
+            let _ = write!(text, " {} {count}", errnos::text(errno));
         }
         text.push('\n');
     }
     text
-}
-
-fn name(errno: i32) -> String {
-    match (errno, errnos::name(errno)) {
-        (0, _) => "ok".to_owned(),
-        (_, Some(name)) => name.to_owned(),
-        (_, None) => errno.to_string(),
-    }
 }

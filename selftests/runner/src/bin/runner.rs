@@ -277,7 +277,7 @@ fn explain(text: &mut String, run: &Run, seed: u64, news: &News) {
     tell(text, news);
     let dead = if tests::last().any(|test| test.name == run.test.name) {
         "--dead "
-    } else if tests::locked().any(|test| test.name == name) {
+    } else if tests::locked().any(|test| test.name == run.test.name) {
         "--lockdown "
     } else {
         ""

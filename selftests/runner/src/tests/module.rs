@@ -37,7 +37,7 @@ fn start(env: &Env, target: &str) -> Result<(Device, Probe)> {
 }
 
 /// Unloads the module, which may have to wait for its last image.
-fn unload() -> Result<()> {
+pub fn unload() -> Result<()> {
     wait_for("the module can be unloaded", || match kmod::unload() {
         Ok(()) => Ok(true),
         Err(err) if err.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
