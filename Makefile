@@ -3,8 +3,8 @@
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
 targets := modules modules_install kernel run test vmtest vng kselftest kunit compare \
-	matrix badinput faults hosttest fuzz mutants hostmutants lint fmt shell rust-analyzer \
-	update clean distclean
+	matrix badinput faults stress hosttest fuzz mutants hostmutants lint fmt shell \
+	rust-analyzer update clean distclean
 
 .PHONY: help $(targets)
 .NOTPARALLEL:
@@ -28,6 +28,7 @@ help:
 #|   faults           every allocation and registration made to fail, in a VM of
 #|                    a kernel with fault injection
 #|   matrix           the same on CPUs and kernels with other mitigations
+#|   stress           everything at once, for SECONDS=60
 #|   hosttest         tests of the parts that need no kernel
 #|   fuzz             the builder on arbitrary input, for SECONDS=60
 #|   mutants          break the module on purpose: do the selftests notice?
@@ -66,6 +67,10 @@ help:
 #| Comparing
 #|   CASES=n SEED=n   how many cases, and what the random ones grow from
 #|   CASE=number      only this one, shown whole
+#|
+#| The stress
+#|   SECONDS=n SEED=n how long, and what all choices grow from
+#|   ACTORS="name..." only these (stress --list in the VM tells them)
 #|
 #| The build root
 #|   XDG_CACHE_HOME   its rust_fsession/ holds build root and kernels (~/.cache)

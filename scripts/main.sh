@@ -30,6 +30,8 @@
 . "$top/scripts/kselftest.sh"
 # shellcheck source=scripts/mutants.sh
 . "$top/scripts/mutants.sh"
+# shellcheck source=scripts/stress.sh
+. "$top/scripts/stress.sh"
 # shellcheck source=scripts/hostmutants.sh
 . "$top/scripts/hostmutants.sh"
 
@@ -149,6 +151,11 @@ kselftest)
 mutants)
 	counting=yes
 	mutants "${series[0]}"
+	;;
+stress)
+	seconds=$(stress_seconds)
+	need_vm "${series[0]}"
+	stress "$seconds"
 	;;
 hostmutants)
 	counting=yes

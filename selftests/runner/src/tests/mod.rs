@@ -242,7 +242,7 @@ pub fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()
 
 /// Waits until no CPU is inside of a program that was detached before. This
 /// barrier is the `synchronize_rcu()` of user space.
-fn settle() -> Result<()> {
+pub fn settle() -> Result<()> {
     Ok(rustix::thread::membarrier(MembarrierCommand::Global)?)
 }
 
