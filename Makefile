@@ -3,7 +3,7 @@
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
 targets := modules modules_install kernel run test vmtest vng kselftest kunit compare \
-	matrix badinput faults stress hosttest fuzz mutants hostmutants lint fmt shell \
+	matrix badinput faults stress hosttest fuzz mutants hostmutants teeth lint fmt shell \
 	rust-analyzer update clean distclean
 
 .PHONY: help $(targets)
@@ -32,6 +32,7 @@ help:
 #|   hosttest         tests of the parts that need no kernel
 #|   fuzz             the builder on arbitrary input, for SECONDS=60
 #|   mutants          break the module on purpose: do the selftests notice?
+#|   teeth            break lifetimes and locking: does the stress find it?
 #|   hostmutants      the same by cargo-mutants: do the host tests notice?
 #|   lint             rustfmt, shellcheck, clippy, a build with W=1
 #|   shell            a shell in the VM, with the module loaded
@@ -59,7 +60,7 @@ help:
 #|   MO=dir           where the module is built (build/<kernel release>)
 #|
 #| The virtual machine
-#|   T="name..."      only these selftests, or only these mutants (of hostmutants:
+#|   T="name..."      only these selftests, mutants or planted faults (of hostmutants:
 #|                    files, T="frame.rs")
 #|   ACCEL=tcg        kvm or tcg (default: kvm if it works)
 #|   CPU=model SMP=2 MEM=1024 CMDLINE="kernel options" TIMEOUT=seconds

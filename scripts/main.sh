@@ -32,6 +32,8 @@
 . "$top/scripts/mutants.sh"
 # shellcheck source=scripts/stress.sh
 . "$top/scripts/stress.sh"
+# shellcheck source=scripts/teeth.sh
+. "$top/scripts/teeth.sh"
 # shellcheck source=scripts/hostmutants.sh
 . "$top/scripts/hostmutants.sh"
 
@@ -156,6 +158,10 @@ stress)
 	seconds=$(stress_seconds)
 	need_vm "${series[0]}"
 	stress "$seconds"
+	;;
+teeth)
+	counting=yes
+	teeth "${series[0]}"
 	;;
 hostmutants)
 	counting=yes

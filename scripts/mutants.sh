@@ -6,18 +6,15 @@
 # breaks the builder goes through them in takeover, where nothing is compared with
 # the C builder, then with the comparison if that has noticed nothing. What breaks
 # the attach path, the hooks, the comparison or the end of images (attach-, hooks-,
-# judge-, retire-) is no matter of takeover.
+# judge-, retire-) is no matter of takeover. Those in selftests/planted break lifetimes
+# and locking, and the stress has to find them (teeth.sh).
 #
 # Sets:  nothing; counts in passed and failed.
-# Reads: top, vm, suite; T, TIMEOUT.
+# Reads: top, vm, suite; T, TIMEOUT. choose_patches() sets patches of its caller.
 
 mutants() { # SERIES
-	local patches=("$top"/selftests/mutants/*.patch) patch name how alone=0 begin limit
-	[[ -z ${T:-} ]] || patches=()
-	for name in ${T:-}; do
-		patches+=("$top/selftests/mutants/$name.patch")
-		[[ -f ${patches[-1]} ]] || die "there is no ${patches[-1]#"$top/"}"
-	done
+	local patches patch name how alone=0 begin limit
+	choose_patches mutants
 	need_vm "$1"
 	choose_accelerator
 	# A test that fails of itself would notice everything.
@@ -38,6 +35,17 @@ mutants() { # SERIES
 	done
 	say "$alone of $((passed + failed)) noticed by what programs see in takeover," \
 		"$((passed - alone)) otherwise"
+}
+
+# All of selftests/DIRECTORY, or what T names.
+choose_patches() { # DIRECTORY
+	local name
+	patches=("$top/selftests/$1"/*.patch)
+	[[ -z ${T:-} ]] || patches=()
+	for name in ${T:-}; do
+		patches+=("$top/selftests/$1/$name.patch")
+		[[ -f ${patches[-1]} ]] || die "there is no ${patches[-1]#"$top/"}"
+	done
 }
 
 # Everything once, in the ways and the order in which the mutants go through it.
@@ -84,17 +92,19 @@ plant() { # PATCH
 
 # Makes COPY, which holds the sources of src/ and rust/ as PATCH changes them.
 break_copy() { # PATCH COPY
-	local name=${1#"$top/"}
+	local name=${1#"$top/"} changed
 	rm -rf "$2" && mkdir -p "$2" && cp -a "$top"/{src,rust} "$2" || return
 	in_root env -C "$2" busybox patch -p1 -i "$1" || { echo "$name no longer fits"; return 1; }
-	! { diff -ru "$top/src" "$2/src" && diff -ru "$top/rust" "$2/rust"; } || { echo "$name changes nothing"; return 1; }
+	changed=$(diff -ru "$top/src" "$2/src"; diff -ru "$top/rust" "$2/rust") || true
+	printf '%s\n' "$changed"
+	[[ -n $changed ]] || { echo "$name changes nothing"; return 1; }
 }
 
 # For lint: says which of them the sources have grown away from.
 mutants_fit() {
 	local copy patch status=0
 	copy=$(temporary mutant)
-	for patch in "$top"/selftests/mutants/*.patch; do
+	for patch in "$top"/selftests/{mutants,planted}/*.patch; do
 		break_copy "$patch" "$copy" &>"$copy.said" || { tail -n 1 "$copy.said"; status=1; }
 	done
 	return $status
