@@ -157,8 +157,9 @@ emulated_cpus() {
 kernel_options() { # ACCELERATOR
 	# Emulated time runs unevenly on a busy machine, too much so for the kernel to
 	# calibrate its delays (its guess may be wrong by orders of magnitude), to hold
-	# one clock against another, and to call a CPU stuck that was not let run.
-	[[ $1 != tcg ]] || printf 'lpj=8000000 tsc=nowatchdog %s ' \
+	# one clock against another, to see whether the timer's interrupts arrive, and to
+	# call a CPU stuck that was not let run.
+	[[ $1 != tcg ]] || printf 'lpj=8000000 tsc=nowatchdog no_timer_check %s ' \
 		'watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120'
 	printf 'panic=-1 oops=panic %s' "${CMDLINE:-}"
 }

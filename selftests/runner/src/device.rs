@@ -35,6 +35,15 @@ impl Device {
         self.changed(1, || self.add_raw(&request))
     }
 
+    /// The call alone: while others change the trampoline, or calls are made to fail.
+    pub fn add_only(&self, prog: BorrowedFd<'_>, bpf_cookie: u64) -> io::Result<()> {
+        self.add_raw(&abi::Add {
+            prog_fd: fd_number(prog),
+            flags: 0,
+            bpf_cookie,
+        })
+    }
+
     /// Detaches `prog`. Nobody else changes the trampoline meanwhile.
     pub fn remove(&self, prog: BorrowedFd<'_>) -> io::Result<()> {
         let request = abi::Remove {
@@ -42,6 +51,14 @@ impl Device {
             flags: 0,
         };
         self.changed(-1, || self.remove_raw(&request))
+    }
+
+    /// The call alone: as `add_only()`, and where there may be no new image.
+    pub fn remove_only(&self, prog: BorrowedFd<'_>) -> io::Result<()> {
+        self.remove_raw(&abi::Remove {
+            prog_fd: fd_number(prog),
+            flags: 0,
+        })
     }
 
     /// Fails unless the trampoline afterwards is what `change` says: it has so many programs

@@ -54,9 +54,9 @@ impl Made {
     /// Adds and removes the program until it is time to stop.
     fn toggle(&self, device: &Device, prog: BorrowedFd<'_>, stop: &AtomicBool) -> Result<()> {
         while !stop.load(Relaxed) {
-            self.count(device.add(prog, 0), &self.added, libc::EBUSY)
+            self.count(device.add_only(prog, 0), &self.added, libc::EBUSY)
                 .context("adding")?;
-            self.count(device.remove(prog), &self.removed, libc::ENOENT)
+            self.count(device.remove_only(prog), &self.removed, libc::ENOENT)
                 .context("removing")?;
         }
         Ok(())
@@ -283,7 +283,7 @@ fn concurrent_descriptors(env: &Env) -> Result<()> {
             scope.spawn(move || {
                 while !stop.load(Relaxed) {
                     let device = Device::open()?;
-                    match device.add(prog, 0) {
+                    match device.add_only(prog, 0) {
                         Ok(()) => (),
                         Err(err) if err.raw_os_error() == Some(libc::EBUSY) => continue,
                         Err(err) => return Err(err.into()),
@@ -327,10 +327,10 @@ fn concurrent_close(env: &Env) -> Result<()> {
             threads.push(scope.spawn(move || {
                 while !stop.load(Relaxed) {
                     let own = device.try_clone()?;
-                    made.count(own.add(prog, 0), &made.added, libc::EBUSY)?;
+                    made.count(own.add_only(prog, 0), &made.added, libc::EBUSY)?;
                     drop(own);
                     let own = device.try_clone()?;
-                    made.count(own.remove(prog), &made.removed, libc::ENOENT)?;
+                    made.count(own.remove_only(prog), &made.removed, libc::ENOENT)?;
                     ensure!(own.info()?.nr_progs() >= 1, "closing detached a program");
                 }
                 Ok(())

@@ -3,14 +3,13 @@
 //! Detaching where something fails: a program that cannot be patched out of an
 //! image that is still in use, an image that cannot be built.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{ensure, Result};
 use rustix::event::{eventfd, EventfdFlags};
 
 use super::{pause, settle, wait_for};
 use crate::bpf;
-use crate::device::abi;
 use crate::faults::{Fault, Faults};
 use crate::harness::Env;
 use crate::kmsg::{self, Kmsg};
@@ -173,10 +172,7 @@ fn skip_no_image(env: &Env) -> Result<()> {
     let before = device.info()?;
     faults.inject(no_image())?;
     // `remove()` would miss the new image.
-    device.remove_raw(&abi::Remove {
-        prog_fd: goes.fd().as_raw_fd() as u32,
-        flags: 0,
-    })?;
+    device.remove_only(goes.fd())?;
     check_eq!(faults.left()?, 0, "allocations to fail");
     faults.stop()?;
     let after = device.info()?;

@@ -85,7 +85,7 @@ impl<'a> World<'a> {
             "ADD, the first program",
             MOST,
             || self.device(&[]),
-            |device| device.add(first.fd(), 0),
+            |device| device.add_only(first.fd(), 0),
             |device, result| {
                 expect(result, &[ENOMEM, EFAULT])?;
                 if result.is_err() {
@@ -112,7 +112,7 @@ impl<'a> World<'a> {
                 let info = device.info()?;
                 Ok((device, info))
             },
-            |(device, _)| device.add(second.fd(), 0),
+            |(device, _)| device.add_only(second.fd(), 0),
             |(device, before), result| {
                 expect(result, &[ENOMEM, EFAULT])?;
                 if result.is_err() {
@@ -131,7 +131,7 @@ impl<'a> World<'a> {
             "REMOVE, one of two",
             MOST,
             || self.device(&[first, second]),
-            |device| device.remove(second.fd()),
+            |device| device.remove_only(second.fd()),
             |device, result| {
                 // To detach takes no memory; the request may be out of reach.
                 expect(result, &[EFAULT])?;
@@ -150,7 +150,7 @@ impl<'a> World<'a> {
             "REMOVE, the last one",
             MOST,
             || self.device(&[first]),
-            |device| device.remove(first.fd()),
+            |device| device.remove_only(first.fd()),
             |device, result| {
                 expect(result, &[EFAULT])?;
                 if result.is_err() {

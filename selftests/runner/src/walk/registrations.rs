@@ -100,7 +100,7 @@ pub fn walks(env: &Env, world: &World<'_>) -> Result<Vec<Report>> {
     let mut add = Report::new("registrations, ADD");
     for case in ADD {
         let device = Device::open()?;
-        let result = with_fault(&faults, case, || device.add(world.first.fd(), 0))?;
+        let result = with_fault(&faults, case, || device.add_only(world.first.fd(), 0))?;
         check(&mut add, case, result, || {
             ensure!(device.info()?.nr_progs() == 0, "a program is there");
             world.check_runs(false, false)?;
@@ -117,7 +117,7 @@ pub fn walks(env: &Env, world: &World<'_>) -> Result<Vec<Report>> {
         let device = Device::open()?;
         device.add(world.first.fd(), 0)?;
         let before = device.info()?.image_addr;
-        let result = with_fault(&faults, case, || device.add(world.second.fd(), 0))?;
+        let result = with_fault(&faults, case, || device.add_only(world.second.fd(), 0))?;
         check(&mut modify, case, result, || {
             ensure!(device.info()?.image_addr == before, "another image");
             world.check_runs(true, false)?;
@@ -133,7 +133,7 @@ pub fn walks(env: &Env, world: &World<'_>) -> Result<Vec<Report>> {
         device.add(world.first.fd(), 0)?;
         device.add(world.second.fd(), 0)?;
         let case = &(case.0, case.1, 0);
-        let result = with_fault(&faults, case, || device.remove(world.second.fd()))?;
+        let result = with_fault(&faults, case, || device.remove_only(world.second.fd()))?;
         check(&mut modify, case, result, || world.check_runs(true, false));
     }
     println!("{modify}");

@@ -48,7 +48,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         let cookie = turn.cookie(place, ids);
 
         turn.say("add by two")?;
-        let added = both(|| device.add(prog.as_fd(), cookie));
+        let added = both(|| device.add_only(prog.as_fd(), cookie));
         one(&added, libc::EBUSY).context("two add one program")?;
         let info = device.info()?;
         ensure!(info.nr_progs() == 1, "{} programs for one", info.nr_progs());
@@ -69,7 +69,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         turn.count(Count::Checked, 1);
 
         turn.say("remove by two")?;
-        let removed = both(|| device.remove(prog.as_fd()));
+        let removed = both(|| device.remove_only(prog.as_fd()));
         one(&removed, libc::ENOENT).context("two remove one program")?;
         turn.count(Count::Detached, 1);
         turn.pause(50)?;
