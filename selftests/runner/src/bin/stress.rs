@@ -23,6 +23,10 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
+    /// What `make` takes to have this kernel again, for the command that repeats a failure
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    kernel: Vec<String>,
+
     /// These actors only
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     actors: Vec<String>,
@@ -55,6 +59,7 @@ fn main() -> Result<ExitCode> {
     let good = stress::run(&Order {
         seconds: args.seconds,
         seed: args.seed,
+        kernel: args.kernel,
         actors: args.actors,
         patience: args.patience,
         bpf: args.bpf,

@@ -61,6 +61,9 @@ impl Accounts {
             gone: slab::Objects::of_gone()?,
         };
         println!("before: {:?}", accounts.before);
+        if accounts.slab.is_none() {
+            println!("not here: objects of the slab allocator, counted by who has them");
+        }
         warm_up(stage)?;
         accounts.check().context("after the first use")?;
         Ok(accounts)

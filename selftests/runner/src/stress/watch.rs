@@ -30,6 +30,8 @@ const GUESTS: usize = 5;
 pub struct Order {
     pub seconds: u64,
     pub seed: u64,
+    /// What `make` takes to have this kernel again.
+    pub kernel: Vec<String>,
     /// All, if empty.
     pub actors: Vec<String>,
     /// After how many seconds without a step an actor hangs.
@@ -115,10 +117,10 @@ pub fn run(order: &Order) -> Result<bool> {
         [] => String::new(),
         names => format!(" ACTORS='{}'", names.join(" ")),
     };
-    println!(
-        "reproduce: make stress SEED={} SECONDS={}{actors}",
-        order.seed, order.seconds
-    );
+    let mut words = order.kernel.clone();
+    words.push(format!("SEED={}", order.seed));
+    words.push(format!("SECONDS={}", order.seconds));
+    println!("reproduce: make stress {}{actors}", words.join(" "));
     Ok(false)
 }
 

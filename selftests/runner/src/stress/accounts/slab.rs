@@ -37,18 +37,19 @@ impl Objects {
         let Ok(caches) = fs::read_dir(SLABS) else {
             return Ok(None);
         };
-        let mut objects = BTreeMap::new();
+        let (mut objects, mut kept) = (BTreeMap::new(), false);
         for cache in caches {
             let path = cache?.path();
             let Ok(traces) = fs::read_to_string(path.join("alloc_traces")) else {
                 continue;
             };
+            kept = true;
             let cache = path.file_name().unwrap_or_default().to_string_lossy();
             for (place, number) in of_traces(&traces, &whose) {
                 *objects.entry(format!("{cache}: {place}")).or_default() += number;
             }
         }
-        Ok(Some(Self(objects)))
+        Ok(kept.then_some(Self(objects)))
     }
 
     /// There are no more objects than `before`.
