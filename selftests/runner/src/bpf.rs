@@ -5,6 +5,7 @@
 //! Programs are loaded by libbpf but not attached by it: they carry their
 //! target from load time, and their descriptors are given to the module.
 
+use std::ffi::CString;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -162,6 +163,31 @@ pub fn xlated(prog: BorrowedFd<'_>) -> Result<Vec<[u8; 8]>> {
 pub fn enable_stats() -> io::Result<OwnedFd> {
     // SAFETY: The call has no pointers.
     let fd = check(unsafe { libbpf_sys::bpf_enable_stats(libbpf_sys::BPF_STATS_RUN_TIME) })?;
+    // SAFETY: The kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Loads the program `name` of these instructions. The pointers of `opts` are null, or to what
+/// outlives the call; its `sz` is set here.
+pub fn load_insns(
+    name: &str,
+    prog_type: libbpf_sys::bpf_prog_type,
+    insns: &[libbpf_sys::bpf_insn],
+    mut opts: libbpf_sys::bpf_prog_load_opts,
+) -> io::Result<OwnedFd> {
+    let name = CString::new(name)?;
+    opts.sz = size_of_val(&opts) as _;
+    // SAFETY: All pointers outlive the call.
+    let fd = check(unsafe {
+        libbpf_sys::bpf_prog_load(
+            prog_type,
+            name.as_ptr(),
+            c"GPL".as_ptr(),
+            insns.as_ptr(),
+            insns.len() as _,
+            &mut opts,
+        )
+    })?;
     // SAFETY: The kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

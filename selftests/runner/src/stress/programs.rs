@@ -7,9 +7,8 @@
 //! which outlives the actors.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
@@ -164,24 +163,10 @@ impl Programs {
         &self,
         name: &str,
         prog_type: bpf_prog_type,
-        mut opts: bpf_prog_load_opts,
+        opts: bpf_prog_load_opts,
     ) -> io::Result<OwnedFd> {
         let insns = self.insns.get(name).ok_or(io::ErrorKind::Unsupported)?;
-        let name = CString::new(name)?;
-        opts.sz = size_of_val(&opts) as _;
-        // SAFETY: All pointers outlive the call, and those of `opts` are null.
-        let fd = bpf::check(unsafe {
-            libbpf_sys::bpf_prog_load(
-                prog_type,
-                name.as_ptr(),
-                c"GPL".as_ptr(),
-                insns.as_ptr(),
-                insns.len() as _,
-                &mut opts,
-            )
-        })?;
-        // SAFETY: The kernel has just made this descriptor for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        bpf::load_insns(name, prog_type, insns, opts)
     }
 
     pub fn seen(&self, place: usize) -> Result<Seen> {
@@ -205,9 +190,4 @@ impl Programs {
             .seen
             .update(&key, bytemuck::bytes_of(&fresh), MapFlags::ANY)?)
     }
-}
-
-/// How often the kernel left a program out since it was running on that CPU.
-pub fn missed(prog: BorrowedFd<'_>) -> Result<u64> {
-    bpf::misses(prog.as_fd())
 }

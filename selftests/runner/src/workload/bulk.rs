@@ -7,9 +7,8 @@
 //! through the BTF of the whole kernel.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{ensure, Context, Result};
@@ -218,24 +217,10 @@ impl Bulk {
         &self,
         name: &str,
         prog_type: bpf_prog_type,
-        mut opts: bpf_prog_load_opts,
+        opts: bpf_prog_load_opts,
     ) -> io::Result<OwnedFd> {
         let insns = self.insns.get(name).ok_or(io::ErrorKind::Unsupported)?;
-        let name = CString::new(name)?;
-        opts.sz = size_of_val(&opts) as _;
-        // SAFETY: All pointers outlive the call, and those of `opts` are null.
-        let fd = bpf::check(unsafe {
-            libbpf_sys::bpf_prog_load(
-                prog_type,
-                name.as_ptr(),
-                c"GPL".as_ptr(),
-                insns.as_ptr(),
-                insns.len() as _,
-                &mut opts,
-            )
-        })?;
-        // SAFETY: The kernel has just made this descriptor for us.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        bpf::load_insns(name, prog_type, insns, opts)
     }
 
     /// A place of its own for a program on this function. The place is the

@@ -13,7 +13,7 @@ use super::functions::{Call, Function, Whose};
 use crate::attach::{Trampoline, Via};
 use crate::bpf;
 use crate::stress::board::Count;
-use crate::stress::programs::{missed, What};
+use crate::stress::programs::What;
 use crate::stress::turn::Turn;
 use crate::tests::settle;
 
@@ -300,7 +300,7 @@ impl<'t, 'a> User<'t, 'a> {
         );
         self.turn
             .count(Count::Events, after.entries + after.returns);
-        let missed = missed(attached.prog.as_fd())?;
+        let missed = bpf::misses(attached.prog.as_fd())?;
         self.turn.count(Count::Missed, missed);
         // The place is used again last, should somebody still be in there.
         self.free.insert(0, attached.place);
@@ -309,7 +309,7 @@ impl<'t, 'a> User<'t, 'a> {
 
     /// Every entry has its return, or a detach that explains it.
     fn check(&mut self, attached: &Attached, still_there: bool) -> Result<()> {
-        let missed = missed(attached.prog.as_fd())?;
+        let missed = bpf::misses(attached.prog.as_fd())?;
         let seen = self.turn.stage.programs.seen(attached.place)?;
         // The two calls of a session are patched out one after the other. The kernel begins
         // with the first one, so that returns are alone meanwhile; the module with the last
@@ -335,7 +335,7 @@ impl<'t, 'a> User<'t, 'a> {
             }
             let own = |attached: &Attached| -> Result<(u64, u64, u64)> {
                 let seen = self.turn.stage.programs.seen(attached.place)?;
-                let missed = missed(attached.prog.as_fd())?;
+                let missed = bpf::misses(attached.prog.as_fd())?;
                 Ok((seen.own_entries, seen.own_returns, missed))
             };
             let before = open.attached.iter().map(own).collect::<Result<Vec<_>>>()?;
