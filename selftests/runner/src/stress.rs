@@ -28,6 +28,7 @@ mod machine;
 mod neighbours;
 mod programs;
 mod stage;
+mod stuck;
 mod summary;
 mod traffic;
 mod turn;

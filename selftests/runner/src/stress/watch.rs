@@ -3,7 +3,6 @@
 //! Starts the actors, watches them, kills some, and ends them all. The first thing
 //! that goes wrong is reported, with the command that does it all again.
 
-use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,8 +15,8 @@ use super::board::{now, Slot};
 use super::cast::{Actor, Number, CAST};
 use super::draw::Draw;
 use super::stage::{Stage, SLOTS};
-use super::summary;
 use super::turn::Turn;
+use super::{stuck, summary};
 use crate::klog::Klog;
 use crate::kmod;
 use crate::targets;
@@ -299,7 +298,7 @@ impl Watch {
             slot.step,
             slot.doing(),
             silent.as_secs(),
-            stacks(pid)
+            stuck::report(pid)
         );
         Ok(())
     }
@@ -317,7 +316,7 @@ impl Watch {
                     .iter()
                     .filter_map(|player| Some((player, player.pid?)));
                 if let Some((player, pid)) = left.next() {
-                    bail!("{} does not end:\n{}", player.name(), stacks(pid));
+                    bail!("{} does not end:\n{}", player.name(), stuck::report(pid));
                 }
             }
             thread::sleep(Duration::from_millis(50));
@@ -394,16 +393,4 @@ fn ended(status: &WaitStatus, slot: &Slot) -> String {
         (_, _, Some(signal)) => format!("it was killed by signal {signal}"),
         _ => "it ended".to_owned(),
     }
-}
-
-/// Where the tasks of a process are in the kernel.
-fn stacks(pid: Pid) -> String {
-    let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
-    let Ok(tasks) = fs::read_dir(tasks) else {
-        return "it is gone".to_owned();
-    };
-    tasks
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("stack")).ok())
-        .collect::<Vec<_>>()
-        .join("--\n")
 }
