@@ -10,7 +10,12 @@ use crate::stress::board::Count;
 use crate::stress::turn::Turn;
 use crate::tracing::write;
 
-const SCHEDSTATS: &str = "/proc/sys/kernel/sched_schedstats";
+/// Which accounts are kept is a static key each; the first one is in the calls that an
+/// image makes around a program.
+const ACCOUNTS: [&str; 2] = [
+    "/proc/sys/kernel/bpf_stats_enabled",
+    "/proc/sys/kernel/sched_schedstats",
+];
 
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     let events = [
@@ -18,11 +23,13 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         "events/raw_syscalls/enable",
         "events/timer/enable",
     ];
+    let accounts = accounts();
     while turn.next()? {
         let on = ["0", "1"][turn.draw.below(2)];
         if turn.draw.once_in(2) {
-            turn.say("flip a static key")?;
-            fs::write(SCHEDSTATS, on).context(SCHEDSTATS)?;
+            let account = *turn.draw.pick(&accounts);
+            turn.say(account)?;
+            fs::write(account, on).context(account)?;
         } else {
             let event = *turn.draw.pick(&events);
             turn.say(event)?;
@@ -33,9 +40,20 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         turn.count(Count::Actions, 1);
         turn.pause(60)?;
     }
-    fs::write(SCHEDSTATS, "0").context(SCHEDSTATS)
+    for account in accounts {
+        fs::write(account, "0").context(account)?;
+    }
+    Ok(())
+}
+
+fn accounts() -> Vec<&'static str> {
+    let mut here = ACCOUNTS.to_vec();
+    here.retain(|account| fs::exists(account).unwrap_or(false));
+    here
 }
 
 pub fn missing() -> Option<String> {
-    (!fs::exists(SCHEDSTATS).unwrap_or(false)).then(|| format!("no {SCHEDSTATS}"))
+    accounts()
+        .is_empty()
+        .then(|| format!("no {}", ACCOUNTS.join(", no ")))
 }
