@@ -86,6 +86,11 @@ impl<'a> Turn<'a> {
         self.beat()
     }
 
+    /// Whether the play is over, for who is in the middle of something long.
+    pub fn is_over(&self) -> Result<bool> {
+        Ok(self.stage.board.notices()?.stop != 0)
+    }
+
     /// Whether the device is to be left alone for now.
     pub fn must_leave(&self) -> Result<bool> {
         Ok(self.stage.board.notices()?.leave != 0)

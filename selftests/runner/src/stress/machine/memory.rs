@@ -28,7 +28,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         } else {
             turn.say("take memory")?;
             let mut taken = Vec::new();
-            while available()? > LEFT {
+            while available()? > LEFT && !turn.is_over()? {
                 // Of zeroes alone no page would come.
                 taken.push(vec![1u8; 8 << 20]);
                 turn.say("take memory")?;
