@@ -43,9 +43,12 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
             continue;
         }
         turn.say("turn ftrace off")?;
-        match fs::write(ENABLED, "0") {
-            Err(err) if err.raw_os_error() == Some(libc::EBUSY) => turn.count(Count::Actions, 1),
-            Err(err) => bail!("cannot turn ftrace off: {err}"),
+        let off = fs::write(ENABLED, "0").map_err(|err| (err.raw_os_error(), err));
+        match off {
+            Err((Some(libc::EBUSY), _)) => turn.count(Count::Actions, 1),
+            // From 7.3 on, nothing turns it off.
+            Err((Some(libc::EOPNOTSUPP), _)) => turn.count(Count::Refused, 1),
+            Err((_, err)) => bail!("cannot turn ftrace off: {err}"),
             Ok(()) => bail!("ftrace was turned off, with a trampoline of the module in use"),
         }
     }
