@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Takes CPUs away from whoever runs there, for longer than an image lives once nobody
-//! needs it: tasks are stopped at any instruction, also the first and the last ones of an
-//! image.
+//! needs it: tasks are stopped at any instruction, and with a breakpoint at the first one
+//! of an image, where nothing but its grace periods keeps it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{ensure, Result};
 use rustix::thread::{sched_setaffinity, CpuSet};
 
+use crate::kallsyms::{self, Symbol};
+use crate::perf::Breakpoint;
 use crate::stress::board::Count;
 use crate::stress::turn::Turn;
 
@@ -24,19 +26,52 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         "no real-time priority: {}",
         io::Error::last_os_error()
     );
+    let mut images = Vec::new();
     while turn.next()? {
+        let cpu = turn.draw.below(turn.stage.cpus);
         let mut cpus = CpuSet::new();
-        cpus.set(turn.draw.below(turn.stage.cpus));
+        cpus.set(cpu);
         // (It may be away.)
         let _ = sched_setaffinity(None, &cpus);
-        let time = turn.draw.time(Duration::from_millis(250));
-        turn.say(format!("keep a CPU for {time:?}"))?;
-        let begin = Instant::now();
-        while begin.elapsed() < time {
-            std::hint::spin_loop();
+        if turn.draw.once_in(4) {
+            keep(turn)?;
+        } else if turn.draw.once_in(3) || images.is_empty() {
+            turn.say("look for images")?;
+            images = kallsyms::images()?;
+        } else {
+            let image = turn.draw.pick(&images).clone();
+            at(turn, &image, cpu)?;
         }
-        turn.count(Count::Actions, 1);
-        turn.pause(250)?;
+        turn.pause(100)?;
     }
+    Ok(())
+}
+
+/// Stops who enters the image on this CPU, some times.
+fn at(turn: &mut Turn<'_>, image: &Symbol, cpu: usize) -> Result<()> {
+    turn.say(format!("stop at {}", image.name))?;
+    let Ok(breakpoint) = Breakpoint::on_cpu(image.addr, cpu) else {
+        turn.count(Count::Refused, 1);
+        return Ok(());
+    };
+    for _ in 0..4 {
+        if !breakpoint.wait(Duration::from_millis(200))? {
+            break;
+        }
+        keep(turn)?;
+        breakpoint.forget();
+    }
+    Ok(())
+}
+
+/// Keeps the CPU for a while.
+fn keep(turn: &mut Turn<'_>) -> Result<()> {
+    let time = turn.draw.time(Duration::from_millis(250));
+    turn.say(format!("keep a CPU for {time:?}"))?;
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        std::hint::spin_loop();
+    }
+    turn.count(Count::Actions, 1);
     Ok(())
 }
