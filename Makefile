@@ -17,7 +17,8 @@ help:
 
 #| Targets
 #|   run              boot a VM and show a session on a Rust-built trampoline
-#|   test             everything that must hold: lint, hosttest, vmtest, matrix
+#|   test             everything that must hold: lint, hosttest, vmtest, matrix,
+#|                    and a short stress
 #|   vmtest           the selftests, in a VM
 #|   vng              the same in a VM of virtme-ng
 #|   kselftest        the same on this machine's kernel

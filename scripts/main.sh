@@ -132,7 +132,7 @@ test)
 	counting=yes
 	lint "${series[0]}"
 	hosttest
-	in_vms vmtest matrix
+	in_vms vmtest stress_short matrix
 	;;
 vmtest)
 	counting=yes

@@ -3,7 +3,7 @@
 #
 # Everything at once in one VM, drawn from a seed (selftests/runner/src/stress).
 #
-# Sets:  nothing.
+# Sets:  nothing; stress_short() counts in passed and failed.
 # Reads: vm, tree, release; SECONDS (the user's), SEED, ACTORS, CMDLINE, TIMEOUT, and
 #        KDIR, KVER, FLAVOUR, KERNEL.
 
@@ -45,4 +45,17 @@ stress() { # SECONDS
 		echo "reproduce: make stress${kernel:+ $kernel} SECONDS=$1 SEED=${SEED:-1}${ACTORS:+ ACTORS=\"$ACTORS\"}"
 	fi
 	return $status
+}
+
+# One test, in a VM of its own.
+stress_short() {
+	local text="everything at once, on Linux $release" log
+	choose_accelerator
+	log=$(log_of STRESS "$text")
+	if (step STRESS "$text" 70s stress 30); then
+		passed=$((passed + 1))
+		grep '^  total: ' "$log" | sed 's/^  total:/         /' | fold -sw 70
+	else
+		failed=$((failed + 1))
+	fi
 }
