@@ -7,15 +7,23 @@
 # Reads: vm, tree, release; SECONDS (the user's), SEED, ACTORS, CMDLINE, TIMEOUT, and
 #        KDIR, KVER, FLAVOUR, KERNEL.
 
+has_kasan() { grep -qx CONFIG_KASAN=y "$tree/.config"; }
+
 # What finds a wrong access of memory at little cost, and whose each object is. KASAN
 # finds more, and holds back what is freed, so that objects cannot be counted; what
 # leaks there is for kmemleak.
 stress_options() {
-	if grep -qx CONFIG_KASAN=y "$tree/.config"; then
+	if has_kasan; then
 		echo slab_debug=-
 	else
 		echo kfence.sample_interval=100 slab_debug=FZPU
 	fi
+}
+
+# After how many seconds an actor hangs. Under KASAN it takes seconds to attach a program,
+# with forty others who do the same.
+stress_patience() {
+	if has_kasan; then echo 300; else echo 90; fi
 }
 
 # How long, by the environment: to bash SECONDS is a clock.
@@ -36,10 +44,11 @@ stress_kernel() {
 }
 
 stress() { # SECONDS
-	local CMDLINE=${CMDLINE:-$(stress_options)} TIMEOUT=${TIMEOUT:-$(($1 * 2 + 600))} status=0 kernel
+	local CMDLINE=${CMDLINE:-$(stress_options)} TIMEOUT=${TIMEOUT:-$(($1 * 2 + 900))} status=0
+	local kernel patience=${patience:-$(stress_patience)}
 	kernel=$(stress_kernel)
-	run_vm stress --seconds "$1" ${SEED:+--seed "$SEED"} ${ACTORS:+--actors "${ACTORS// /,}"} \
-		${kernel:+--kernel "${kernel// /,}"} || status=$?
+	run_vm stress --seconds "$1" --patience "$patience" ${SEED:+--seed "$SEED"} \
+		${ACTORS:+--actors "${ACTORS// /,}"} ${kernel:+--kernel "${kernel// /,}"} || status=$?
 	# What ended with the kernel could not say it itself.
 	if ((status)) && ! grep -q '^reproduce: ' "$vm/output"; then
 		echo "reproduce: make stress${kernel:+ $kernel} SECONDS=$1 SEED=${SEED:-1}${ACTORS:+ ACTORS=\"$ACTORS\"}"

@@ -5,14 +5,15 @@
 # in lifetime or locking, which its first line tells.
 #
 # Sets:  nothing; counts in passed and failed.
-# Reads: top, vm; T, ACTORS. choose_patches() sets patches of teeth().
+# Reads: top, vm; T, ACTORS. choose_patches() sets patches of teeth(), which sets
+#        patience for stress().
 
 # Those that have to do with the module itself: neighbours take their time.
 module_actors="device shared links loads mode module calls sleepers inside asleep preempt"
 
 # Each has SECONDS to be found.
 teeth() { # SERIES
-	local patches patch name seconds ACTORS=${ACTORS:-$module_actors}
+	local patches patch name seconds patience=90 ACTORS=${ACTORS:-$module_actors}
 	seconds=$(stress_seconds)
 	choose_patches planted
 	need_vm "$1"

@@ -57,6 +57,12 @@ pub fn address_of(name: &str) -> Result<u64> {
     Ok(symbol.addr)
 }
 
+/// Whether the kernel checks each access of memory. There, to trace one function takes so
+/// long that with all of them traced a program takes seconds to start.
+pub fn has_kasan() -> bool {
+    address_of("kasan_report").is_ok()
+}
+
 /// The addresses of the functions that `wanted` names. There may be several of one name.
 pub fn addresses(wanted: &mut BTreeMap<&str, Vec<u64>>) -> Result<()> {
     if wanted.is_empty() {

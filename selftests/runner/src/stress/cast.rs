@@ -24,6 +24,9 @@ pub struct Actor {
     pub mortal: bool,
     /// Whether it is on now and then, and not all the time.
     pub guest: bool,
+    /// What it takes of the CPUs: who does something rarer goes before who does nothing
+    /// else than calls.
+    pub nice: i32,
     /// Why this machine cannot have it, if so.
     pub missing: fn() -> Option<String>,
     pub act: fn(&mut Turn<'_>) -> Result<()>,
@@ -44,6 +47,7 @@ const fn actor(
         number: Number::Few(1),
         mortal: false,
         guest: false,
+        nice: 0,
         missing: anywhere,
         act,
     }
@@ -70,6 +74,11 @@ impl Actor {
         self
     }
 
+    const fn nice(mut self, nice: i32) -> Self {
+        self.nice = nice;
+        self
+    }
+
     const fn unless(mut self, missing: fn() -> Option<String>) -> Self {
         self.missing = missing;
         self
@@ -79,9 +88,11 @@ impl Actor {
 pub const CAST: &[Actor] = &[
     // Users.
     actor("device", "programs by the device", users::attach::device)
+        .nice(-8)
         .times(3)
         .mortal(),
     actor("links", "programs by BPF links", users::attach::links)
+        .nice(-8)
         .times(2)
         .mortal(),
     actor(
@@ -89,21 +100,29 @@ pub const CAST: &[Actor] = &[
         "one descriptor for two threads",
         users::shared::act,
     )
+    .nice(-8)
     .mortal(),
     actor(
         "multi",
         "one program on several functions",
         users::multi::tracing,
     )
+    .nice(-8)
     .guest()
     .unless(users::multi::missing)
     .mortal(),
     actor("kprobes", "sessions of kprobes", users::multi::kprobes)
+        .nice(-8)
         .guest()
         .mortal(),
-    actor("loads", "programs with session kfuncs", users::loads::act).mortal(),
-    actor("ops", "struct_ops come and go", users::ops::act).guest(),
+    actor("loads", "programs with session kfuncs", users::loads::act)
+        .nice(-8)
+        .mortal(),
+    actor("ops", "struct_ops come and go", users::ops::act)
+        .nice(-8)
+        .guest(),
     actor("cgroups", "LSM programs of a cgroup", users::cgroups::act)
+        .nice(-8)
         .guest()
         .unless(users::cgroups::missing),
     actor("mode", "off, shadow and takeover", users::mode::act).times(2),
@@ -115,6 +134,7 @@ pub const CAST: &[Actor] = &[
         traffic::calls::act,
     )
     .on_each_cpu()
+    .nice(5)
     .mortal(),
     actor(
         "sleepers",

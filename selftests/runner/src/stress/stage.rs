@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -22,12 +23,14 @@ pub struct Stage {
     pub bpf: PathBuf,
     pub module: PathBuf,
     pub cpus: usize,
+    /// How long an actor may wait for others: the machine has other things to do.
+    pub patience: Duration,
     /// Whether memory is made short: allocations may fail then.
     pub short_of_memory: bool,
 }
 
 impl Stage {
-    pub fn new(bpf: &Path, module: &Path, seed: u64) -> Result<Self> {
+    pub fn new(bpf: &Path, module: &Path, seed: u64, patience: Duration) -> Result<Self> {
         let cpus = std::thread::available_parallelism().context("how many CPUs?")?;
         Ok(Self {
             board: Board::new(SLOTS)?,
@@ -36,6 +39,7 @@ impl Stage {
             bpf: bpf.to_owned(),
             module: module.to_owned(),
             cpus: cpus.get(),
+            patience,
             short_of_memory: false,
         })
     }

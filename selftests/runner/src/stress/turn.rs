@@ -109,8 +109,21 @@ impl<'a> Turn<'a> {
 
     pub fn pause(&mut self, most_ms: u64) -> Result<()> {
         let time = self.draw.time(Duration::from_millis(most_ms));
-        thread::sleep(time);
-        Ok(())
+        self.wait(time)
+    }
+
+    /// Does nothing for `time`, or until the play is over.
+    pub fn wait(&mut self, time: Duration) -> Result<()> {
+        const BEAT: Duration = Duration::from_secs(1);
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            thread::sleep(left.min(BEAT));
+            if left <= BEAT || self.is_over()? {
+                return Ok(());
+            }
+            self.beat()?;
+        }
     }
 
     /// Waits for what must come, beating meanwhile. `within` is for a machine that does

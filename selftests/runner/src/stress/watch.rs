@@ -25,6 +25,9 @@ use crate::targets;
 const SCENE: Duration = Duration::from_secs(6);
 const GUESTS: usize = 5;
 
+/// How long a step may take before it is told where it is.
+const SLOW: Duration = Duration::from_secs(15);
+
 /// What is asked for.
 pub struct Order {
     pub seconds: u64,
@@ -62,14 +65,15 @@ pub struct Watch {
     pub missing: Vec<(&'static str, String)>,
     pub kills: u64,
     klog: Klog,
-    patience: Duration,
+    told_slow: bool,
 }
 
 /// Runs it all. `false` when something was wrong, which has been told.
 pub fn run(order: &Order) -> Result<bool> {
     let begin = Instant::now();
     let klog = Klog::open(None).context("cannot read the kernel log, is this root?")?;
-    let stage = Stage::new(&order.bpf, &order.module, order.seed)?;
+    let patience = Duration::from_secs(order.patience);
+    let stage = Stage::new(&order.bpf, &order.module, order.seed, patience)?;
     for module in [order.module.clone(), stage.other_module(targets::MODULE)] {
         kmod::load(&module).with_context(|| format!("cannot load {}", module.display()))?;
     }
@@ -79,7 +83,7 @@ pub fn run(order: &Order) -> Result<bool> {
         missing: Vec::new(),
         kills: 0,
         klog,
-        patience: Duration::from_secs(order.patience),
+        told_slow: false,
     };
     watch.cast(&order.actors)?;
     println!(
@@ -289,10 +293,20 @@ impl Watch {
         Ok(())
     }
 
-    fn check_beat(&self, nr: usize, pid: Pid, slot: &Slot) -> Result<()> {
+    fn check_beat(&mut self, nr: usize, pid: Pid, slot: &Slot) -> Result<()> {
         let silent = Duration::from_millis(now().saturating_sub(slot.beat));
+        // Once for all, whoever is next may wait for the same.
+        if slot.beat != 0 && silent > SLOW && !std::mem::replace(&mut self.told_slow, true) {
+            println!(
+                "slow: {} in step {} ({}):\n{}",
+                self.players[nr].name(),
+                slot.step,
+                slot.doing(),
+                stuck::report(pid)
+            );
+        }
         ensure!(
-            slot.beat == 0 || silent < self.patience,
+            slot.beat == 0 || silent < self.stage.patience,
             "{} hangs in step {} ({}) for {} s:\n{}",
             self.players[nr].name(),
             slot.step,
@@ -306,7 +320,7 @@ impl Watch {
     /// Has everybody come to an end.
     fn end(&mut self) -> Result<()> {
         self.stage.board.stop()?;
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.stage.patience;
         while self.players.iter().any(|player| player.pid.is_some()) {
             self.check_log(false)?;
             self.check_players(false)?;
@@ -372,6 +386,10 @@ fn perform(stage: &Stage, player: &Player) -> i32 {
     let Ok(mut turn) = Turn::new(stage, draw, *instance, *life, *slot, actor.mortal) else {
         return 2;
     };
+    if let Err(err) = rustix::process::nice(actor.nice) {
+        let _ = turn.fail(&format!("cannot be nice: {err}"));
+        return 1;
+    }
     let acted = std::panic::AssertUnwindSafe(|| (actor.act)(&mut turn));
     let why = match std::panic::catch_unwind(acted) {
         Ok(Ok(())) => return 0,

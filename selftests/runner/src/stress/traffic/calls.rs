@@ -21,8 +21,6 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     cpus.set(turn.instance % turn.stage.cpus);
     // (Its CPU may be away; then it runs anywhere.)
     let _ = sched_setaffinity(None, &cpus);
-    // Whoever does something rarer goes first.
-    rustix::process::nice(10)?;
     let event = eventfd(0, EventfdFlags::CLOEXEC)?;
     let (reader, writer) = pipe()?;
     let id = turn.stage.programs.function("bpf_fentry_test1")?.id;

@@ -2,6 +2,8 @@
 
 //! The mode of the hooks changes.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 
 use crate::hooks::{self, Mode};
@@ -17,6 +19,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
             .draw
             .pick(&[Mode::Takeover, Mode::Off, Mode::Shadow, Mode::Takeover]);
         turn.say(format!("mode {}", mode.name()))?;
+        let begin = Instant::now();
         match hooks::write(mode.name()) {
             Ok(()) => turn.count(Count::Switched, 1),
             Err(err) if err.raw_os_error().is_some_and(|no| AWAY.contains(&no)) => {
@@ -26,6 +29,9 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
             Err(err) if turn.stage.may_fail(&err) => turn.count(Count::Refused, 1),
             Err(err) => return Err(err).with_context(|| format!("mode {}", mode.name())),
         }
+        // Whoever attaches needs the same locks of ftrace, which are not fair.
+        let took = begin.elapsed();
+        turn.wait(2 * took)?;
         turn.pause(40)?;
     }
     Ok(())

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
 use rustix::event::{eventfd, EventfdFlags};
@@ -28,19 +28,18 @@ const FILES: [&str; 3] = [
 /// How long the module stays at least.
 const STAYS: Duration = Duration::from_secs(3);
 
-/// How long the last images may take to go, on a machine with other things to do.
-const GONE: Duration = Duration::from_secs(60);
-
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     while turn.next()? {
+        let begin = Instant::now();
         match turn.draw.below(5) {
             0 | 1 => at_once(turn)?,
             2 | 3 => with_something_open(turn)?,
             _ => with_a_sleeper(turn)?,
         }
-        // Others want to do something, too.
+        // Others want to do something, too, and had to wait.
+        let took = begin.elapsed();
         turn.say("leave the module alone")?;
-        thread::sleep(STAYS);
+        turn.wait(STAYS.max(2 * took))?;
         turn.pause(3000)?;
     }
     turn.stage.board.leave(false)?;
@@ -83,7 +82,7 @@ fn alone(turn: &mut Turn<'_>, keep: impl FnOnce(&mut Turn<'_>) -> Result<()>) ->
     turn.say("ask everybody off the device")?;
     turn.stage.board.leave(true)?;
     let board = &turn.stage.board;
-    turn.wait_for("the device's users leave", GONE, || {
+    turn.wait_for("the device's users leave", turn.stage.patience, || {
         Ok(board.inside()? == 0 || board.notices()?.stop != 0)
     })?;
     if board.notices()?.stop != 0 {
@@ -93,13 +92,15 @@ fn alone(turn: &mut Turn<'_>, keep: impl FnOnce(&mut Turn<'_>) -> Result<()>) ->
     Stats::read()?.check_clean()?;
     turn.say("unload")?;
     let unfrozen = freezer::unfrozen()?;
-    turn.wait_for("the module can be unloaded", GONE, || {
-        match kmod::unload() {
+    turn.wait_for(
+        "the module can be unloaded",
+        turn.stage.patience,
+        || match kmod::unload() {
             Ok(()) => Ok(true),
             Err(err) if err.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
             Err(err) => Err(err.into()),
-        }
-    })?;
+        },
+    )?;
     drop(unfrozen);
     load(turn)?;
     turn.stage.board.leave(false)?;
@@ -146,7 +147,7 @@ fn with_a_sleeper(turn: &mut Turn<'_>) -> Result<()> {
         let event = eventfd(0, EventfdFlags::CLOEXEC)?;
         thread::scope(|scope| {
             let sleeper = scope.spawn(|| rustix::io::read(&event, &mut [0; 8]));
-            let asleep = turn.wait_for("a task is asleep", GONE, || {
+            let asleep = turn.wait_for("a task is asleep", turn.stage.patience, || {
                 Ok(programs.seen(place)?.own_entries > 0)
             });
             drop(device);

@@ -41,10 +41,9 @@ const WRAPPERS: [&str; 3] = [
 
 const MODES: [Mode; 4] = [Mode::Shadow, Mode::Takeover, Mode::Off, Mode::Shadow];
 
-/// All functions, where that ends in time: where each access of memory is checked, to
-/// trace one takes so long that a program takes seconds to start.
+/// All functions, where that ends in time.
 fn graph_filter() -> &'static [&'static str] {
-    if kallsyms::address_of("kasan_report").is_ok() {
+    if kallsyms::has_kasan() {
         &["*bpf*", "*ftrace*", "*tramp*", "*poke*", "vfs_*", "__x64_*"]
     } else {
         &[]
