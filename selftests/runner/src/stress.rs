@@ -26,6 +26,7 @@ mod cast;
 mod draw;
 mod machine;
 mod neighbours;
+mod player;
 mod programs;
 mod stage;
 mod stuck;

@@ -8,14 +8,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
-use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{kill_process, setpriority_process, waitpid, Pid, Signal, WaitOptions};
 
 use super::accounts::Accounts;
 use super::board::{now, Slot};
 use super::cast::{Actor, Number, CAST};
 use super::draw::Draw;
+use super::player::{ended, perform, Player};
 use super::stage::{Stage, SLOTS};
-use super::turn::Turn;
 use super::{stuck, summary};
 use crate::klog::Klog;
 use crate::kmod;
@@ -42,23 +42,6 @@ pub struct Order {
     pub module: PathBuf,
 }
 
-/// An actor on the stage.
-pub struct Player {
-    pub actor: &'static Actor,
-    pub instance: usize,
-    slot: usize,
-    life: u64,
-    /// How often it was on.
-    scenes: u64,
-    pid: Option<Pid>,
-}
-
-impl Player {
-    pub fn name(&self) -> String {
-        format!("{}#{}", self.actor.name, self.instance)
-    }
-}
-
 pub struct Watch {
     stage: Stage,
     pub players: Vec<Player>,
@@ -71,6 +54,8 @@ pub struct Watch {
 /// Runs it all. `false` when something was wrong, which has been told.
 pub fn run(order: &Order) -> Result<bool> {
     let begin = Instant::now();
+    // Before all actors, each of which has its own.
+    setpriority_process(None, -15).context("cannot go first, is this root?")?;
     let klog = Klog::open(None).context("cannot read the kernel log, is this root?")?;
     let patience = Duration::from_secs(order.patience);
     let stage = Stage::new(&order.bpf, &order.module, order.seed, patience)?;
@@ -369,46 +354,5 @@ impl Drop for Watch {
         for pid in self.players.iter().filter_map(|player| player.pid) {
             let _ = kill_process(pid, Signal::KILL);
         }
-    }
-}
-
-/// The new process. Gives its exit status.
-fn perform(stage: &Stage, player: &Player) -> i32 {
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let Player {
-        actor,
-        instance,
-        slot,
-        life,
-        ..
-    } = player;
-    let draw = Draw::new(stage.seed, actor.name, *instance as u64, *life);
-    let Ok(mut turn) = Turn::new(stage, draw, *instance, *life, *slot, actor.mortal) else {
-        return 2;
-    };
-    if let Err(err) = rustix::process::nice(actor.nice) {
-        let _ = turn.fail(&format!("cannot be nice: {err}"));
-        return 1;
-    }
-    let acted = std::panic::AssertUnwindSafe(|| (actor.act)(&mut turn));
-    let why = match std::panic::catch_unwind(acted) {
-        Ok(Ok(())) => return 0,
-        Ok(Err(err)) => format!("{err:#}"),
-        Err(_) => "it panicked".to_owned(),
-    };
-    let _ = turn.fail(&why);
-    1
-}
-
-fn ended(status: &WaitStatus, slot: &Slot) -> String {
-    match (
-        slot.why(),
-        status.exit_status(),
-        status.terminating_signal(),
-    ) {
-        (why, Some(1), _) if !why.is_empty() => why,
-        (_, Some(status), _) => format!("it ended with status {status}"),
-        (_, _, Some(signal)) => format!("it was killed by signal {signal}"),
-        _ => "it ended".to_owned(),
     }
 }
