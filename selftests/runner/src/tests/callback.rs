@@ -3,6 +3,7 @@
 //! Callbacks: those of timers and work queues end up in traced functions, those
 //! of a session ask for its half and its cookie.
 
+use std::fs;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
@@ -12,7 +13,7 @@ use super::cookie::check_cookies;
 use super::onto::{spec, words, Call};
 use super::wait_for;
 use crate::bpf;
-use crate::harness::Env;
+use crate::harness::{skip, Env};
 use crate::probe::{Event, Kind, Log, Phase, Spec};
 use crate::targets::sum;
 
@@ -93,6 +94,9 @@ fn from_callback(env: &Env, start: &str, nr: usize) -> Result<()> {
 }
 
 fn callback_timer(env: &Env) -> Result<()> {
+    if fs::exists("/sys/kernel/realtime")? {
+        return Err(skip("PREEMPT_RT has no BPF timers"));
+    }
     from_callback(env, "start_timer", 0)
 }
 
