@@ -115,9 +115,7 @@ pub const CAST: &[Actor] = &[
         .nice(-8)
         .guest()
         .mortal(),
-    actor("loads", "programs with session kfuncs", users::loads::act)
-        .nice(-8)
-        .mortal(),
+    actor("loads", "programs with session kfuncs", users::loads::act).mortal(),
     actor("ops", "struct_ops come and go", users::ops::act)
         .nice(-8)
         .guest(),

@@ -30,7 +30,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
             same(first, &insns),
             "the same {what:?} becomes other instructions: {insns:x?} instead of {first:x?}"
         );
-        turn.pause(30)?;
+        turn.pause(300)?;
     }
     Ok(())
 }

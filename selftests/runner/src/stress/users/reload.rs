@@ -19,7 +19,8 @@ use crate::stress::machine::freezer;
 use crate::stress::programs::What;
 use crate::stress::turn::Turn;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
+    crate::device::PATH,
     "/sys/kernel/debug/rust_fsession/mode",
     "/sys/kernel/debug/rust_fsession/stats",
     "/sys/kernel/debug/rust_fsession/mismatches/00",
@@ -31,10 +32,9 @@ const STAYS: Duration = Duration::from_secs(3);
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     while turn.next()? {
         let begin = Instant::now();
-        match turn.draw.below(5) {
-            0 | 1 => at_once(turn)?,
-            2 | 3 => with_something_open(turn)?,
-            _ => with_a_sleeper(turn)?,
+        match turn.draw.below(3) {
+            0 => at_once(turn)?,
+            _ => alone(turn)?,
         }
         // Others want to do something, too, and had to wait.
         let took = begin.elapsed();
@@ -77,8 +77,9 @@ fn load(turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Asks everybody off the device, has `keep` keep something, and unloads after that.
-fn alone(turn: &mut Turn<'_>, keep: impl FnOnce(&mut Turn<'_>) -> Result<()>) -> Result<()> {
+/// Asks everybody off the device, sees that nothing lets go of the module which still
+/// needs it, and unloads.
+fn alone(turn: &mut Turn<'_>) -> Result<()> {
     turn.say("ask everybody off the device")?;
     turn.stage.board.leave(true)?;
     let board = &turn.stage.board;
@@ -88,7 +89,8 @@ fn alone(turn: &mut Turn<'_>, keep: impl FnOnce(&mut Turn<'_>) -> Result<()>) ->
     if board.notices()?.stop != 0 {
         return Ok(());
     }
-    keep(turn)?;
+    files_open(turn)?;
+    task_in_image(turn)?;
     Stats::read()?.check_clean()?;
     turn.say("unload")?;
     let unfrozen = freezer::unfrozen()?;
@@ -115,48 +117,42 @@ fn must_stay(why: &str) -> Result<()> {
     }
 }
 
-fn with_something_open(turn: &mut Turn<'_>) -> Result<()> {
-    alone(turn, |turn| {
-        let path = match turn.draw.below(6) {
-            nr @ 0..=2 => FILES[nr],
-            _ => crate::device::PATH,
-        };
+/// With each of its files open.
+fn files_open(turn: &mut Turn<'_>) -> Result<()> {
+    for path in FILES {
         turn.say(format!("unload with {path} open"))?;
         let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
         must_stay(path)?;
-        turn.pause(20)?;
         drop(file);
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// The descriptor is closed, but a task is in its image.
-fn with_a_sleeper(turn: &mut Turn<'_>) -> Result<()> {
-    alone(turn, |turn| {
-        turn.say("unload with a task in an image")?;
-        let programs = &turn.stage.programs;
-        let place = turn.places().start;
-        programs.clear(place, 0)?;
-        let id = programs.function("eventfd_read")?.id;
-        let prog = match programs.load_for(What::WithCookie, false, id) {
-            Err(err) if turn.stage.may_fail(&err) => return Ok(()),
-            prog => prog.context("cannot load a session")?,
-        };
-        let device = Device::open()?;
-        device.add(prog.as_fd(), turn.cookie(place, 1))?;
-        let event = eventfd(0, EventfdFlags::CLOEXEC)?;
-        thread::scope(|scope| {
-            let sleeper = scope.spawn(|| rustix::io::read(&event, &mut [0; 8]));
-            let asleep = turn.wait_for("a task is asleep", turn.stage.patience, || {
-                Ok(programs.seen(place)?.own_entries > 0)
-            });
-            drop(device);
-            let result = asleep.and_then(|()| must_stay("a task is in its image"));
-            let paused = turn.pause(100);
-            rustix::io::write(&event, &1u64.to_ne_bytes())?;
-            let read = sleeper.join().expect("a sleeper does not panic");
-            ensure!(read == Ok(8), "a sleeper got {read:?}");
-            result.and(paused)
-        })
+fn task_in_image(turn: &mut Turn<'_>) -> Result<()> {
+    turn.say("unload with a task in an image")?;
+    let programs = &turn.stage.programs;
+    let place = turn.places().start;
+    programs.clear(place, 0)?;
+    let id = programs.function("eventfd_read")?.id;
+    let prog = match programs.load_for(What::WithCookie, false, id) {
+        Err(err) if turn.stage.may_fail(&err) => return Ok(()),
+        prog => prog.context("cannot load a session")?,
+    };
+    let device = Device::open()?;
+    device.add(prog.as_fd(), turn.cookie(place, 1))?;
+    let event = eventfd(0, EventfdFlags::CLOEXEC)?;
+    thread::scope(|scope| {
+        let sleeper = scope.spawn(|| rustix::io::read(&event, &mut [0; 8]));
+        let asleep = turn.wait_for("a task is asleep", turn.stage.patience, || {
+            Ok(programs.seen(place)?.own_entries > 0)
+        });
+        drop(device);
+        let result = asleep.and_then(|()| must_stay("a task is in its image"));
+        let paused = turn.pause(100);
+        rustix::io::write(&event, &1u64.to_ne_bytes())?;
+        let read = sleeper.join().expect("a sleeper does not panic");
+        ensure!(read == Ok(8), "a sleeper got {read:?}");
+        result.and(paused)
     })
 }
