@@ -206,6 +206,9 @@ impl Watch {
         // Those that were on least come first.
         let mut guests = guests;
         guests.sort_by_cached_key(|guest| (guest.scenes, draw.below(1 << 20)));
+        // Where there are few, nobody is on all the time.
+        let few = guests.len() <= GUESTS;
+        guests.retain(|_| !few || draw.once_in(2));
         let slots: Vec<_> = guests.iter().take(GUESTS).map(|guest| guest.slot).collect();
         for slot in slots {
             self.players[slot].scenes += 1;

@@ -42,7 +42,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
             let image = turn.draw.pick(&images).clone();
             at(turn, &image, cpu)?;
         }
-        turn.pause(100)?;
+        turn.pause(300)?;
     }
     Ok(())
 }
@@ -66,7 +66,7 @@ fn at(turn: &mut Turn<'_>, image: &Symbol, cpu: usize) -> Result<()> {
 
 /// Keeps the CPU for a while.
 fn keep(turn: &mut Turn<'_>) -> Result<()> {
-    let time = turn.draw.time(Duration::from_millis(250));
+    let time = turn.draw.time(Duration::from_millis(150));
     turn.say(format!("keep a CPU for {time:?}"))?;
     let begin = Instant::now();
     while begin.elapsed() < time {

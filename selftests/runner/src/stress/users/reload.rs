@@ -39,7 +39,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         // Others want to do something, too, and had to wait.
         let took = begin.elapsed();
         turn.say("leave the module alone")?;
-        turn.wait(STAYS.max(2 * took))?;
+        turn.wait(STAYS.max(took))?;
         turn.pause(3000)?;
     }
     turn.stage.board.leave(false)?;
