@@ -131,6 +131,8 @@ fn files_open(turn: &mut Turn<'_>) -> Result<()> {
 /// The descriptor is closed, but a task is in its image.
 fn task_in_image(turn: &mut Turn<'_>) -> Result<()> {
     turn.say("unload with a task in an image")?;
+    // Who is frozen leaves the function, and enters it again without a program.
+    let _unfrozen = freezer::unfrozen()?;
     let programs = &turn.stage.programs;
     let place = turn.places().start;
     programs.clear(place, 0)?;
