@@ -83,10 +83,12 @@ fn alone(turn: &mut Turn<'_>) -> Result<()> {
     turn.say("ask everybody off the device")?;
     turn.stage.board.leave(true)?;
     let board = &turn.stage.board;
-    turn.wait_for("the device's users leave", turn.stage.patience, || {
-        Ok(board.inside()? == 0 || board.notices()?.stop != 0)
+    // Nor may an image that waits for its last task be what keeps the module.
+    turn.wait_for("nobody needs the module", turn.stage.patience, || {
+        let unused = board.inside()? == 0 && kmod::references()? == 0;
+        Ok(unused || board.notices()?.stop != 0)
     })?;
-    if board.notices()?.stop != 0 {
+    if turn.is_over()? {
         return Ok(());
     }
     files_open(turn)?;
