@@ -23,7 +23,7 @@ stress_options() {
 # After how many seconds an actor hangs. Under KASAN it takes seconds to attach a program,
 # with forty others who do the same.
 stress_patience() {
-	if has_kasan; then echo 300; else echo 90; fi
+	if has_kasan; then echo 600; else echo 90; fi
 }
 
 # How long, by the environment: to bash SECONDS is a clock.

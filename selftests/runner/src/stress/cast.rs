@@ -24,8 +24,8 @@ pub struct Actor {
     pub mortal: bool,
     /// Whether it is on now and then, and not all the time.
     pub guest: bool,
-    /// What it takes of the CPUs: who does something rarer goes before who does nothing
-    /// else than calls.
+    /// Who does something rarer goes before who does nothing else than calls; a little
+    /// only: a grace period lasts until the last one of them has slept.
     pub nice: i32,
     /// Why this machine cannot have it, if so.
     pub missing: fn() -> Option<String>,
@@ -88,11 +88,11 @@ impl Actor {
 pub const CAST: &[Actor] = &[
     // Users.
     actor("device", "programs by the device", users::attach::device)
-        .nice(-8)
+        .nice(-3)
         .times(3)
         .mortal(),
     actor("links", "programs by BPF links", users::attach::links)
-        .nice(-8)
+        .nice(-3)
         .times(2)
         .mortal(),
     actor(
@@ -100,27 +100,27 @@ pub const CAST: &[Actor] = &[
         "one descriptor for two threads",
         users::shared::act,
     )
-    .nice(-8)
+    .nice(-3)
     .mortal(),
     actor(
         "multi",
         "one program on several functions",
         users::multi::tracing,
     )
-    .nice(-8)
+    .nice(-3)
     .guest()
     .unless(users::multi::missing)
     .mortal(),
     actor("kprobes", "sessions of kprobes", users::multi::kprobes)
-        .nice(-8)
+        .nice(-3)
         .guest()
         .mortal(),
     actor("loads", "programs with session kfuncs", users::loads::act).mortal(),
     actor("ops", "struct_ops come and go", users::ops::act)
-        .nice(-8)
+        .nice(-3)
         .guest(),
     actor("cgroups", "LSM programs of a cgroup", users::cgroups::act)
-        .nice(-8)
+        .nice(-3)
         .guest()
         .unless(users::cgroups::missing),
     actor("mode", "off, shadow and takeover", users::mode::act).times(2),
@@ -132,7 +132,6 @@ pub const CAST: &[Actor] = &[
         traffic::calls::act,
     )
     .on_each_cpu()
-    .nice(5)
     .mortal(),
     actor(
         "sleepers",
