@@ -24,6 +24,7 @@ mod accounts;
 mod board;
 mod cast;
 mod draw;
+mod guard;
 mod machine;
 mod neighbours;
 mod player;

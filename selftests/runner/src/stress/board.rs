@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 use rustix::fs::{ftruncate, memfd_create, MemfdFlags};
@@ -47,6 +48,8 @@ pub struct Notices {
     pub leave: u64,
     /// A bit for each slot whose actor is on.
     pub on: u64,
+    /// Until when the watch must have done what it is at, in ms; 0 for no limit.
+    pub deadline: u64,
 }
 
 /// One actor's.
@@ -131,6 +134,12 @@ impl Board {
 
     pub fn leave(&self, leave: bool) -> io::Result<()> {
         self.notice(offset_of!(Notices, leave), leave.into())
+    }
+
+    /// The watch must be done with something `within` that time; or it watches others.
+    pub fn deadline(&self, within: Option<Duration>) -> io::Result<()> {
+        let deadline = within.map_or(0, |time| now() + time.as_millis() as u64);
+        self.notice(offset_of!(Notices, deadline), deadline)
     }
 
     /// Who is on from now, a bit for each slot.

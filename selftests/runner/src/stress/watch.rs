@@ -14,6 +14,7 @@ use super::accounts::Accounts;
 use super::board::{now, Slot};
 use super::cast::{Actor, Number, CAST};
 use super::draw::Draw;
+use super::guard::Guard;
 use super::player::{ended, perform, Player};
 use super::stage::{Stage, SLOTS};
 use super::{stuck, summary};
@@ -59,6 +60,8 @@ pub fn run(order: &Order) -> Result<bool> {
     let klog = Klog::open(None).context("cannot read the kernel log, is this root?")?;
     let patience = Duration::from_secs(order.patience);
     let stage = Stage::new(&order.bpf, &order.module, order.seed, patience)?;
+    let _guard = Guard::start(&stage.board)?;
+    stage.board.deadline(Some(2 * patience))?;
     for module in [order.module.clone(), stage.other_module(targets::MODULE)] {
         kmod::load(&module).with_context(|| format!("cannot load {}", module.display()))?;
     }
@@ -80,11 +83,14 @@ pub fn run(order: &Order) -> Result<bool> {
     );
     let result = Accounts::open(&watch.stage).and_then(|accounts| {
         println!("begins after {} s", begin.elapsed().as_secs());
+        watch.stage.board.deadline(None)?;
         watch.play(Duration::from_secs(order.seconds))?;
         watch.end()?;
+        watch.stage.board.deadline(Some(2 * patience))?;
         accounts.close(&watch.stage)?;
         watch.check_log(true)
     });
+    watch.stage.board.deadline(None)?;
     let slots = watch.slots()?;
     summary::print(&watch, &slots, result.is_ok());
     let took = begin.elapsed().as_secs();
