@@ -22,6 +22,8 @@
 . "$top/scripts/tree.sh"
 # shellcheck source=scripts/vm.sh
 . "$top/scripts/vm.sh"
+# shellcheck source=scripts/kexec.sh
+. "$top/scripts/kexec.sh"
 # shellcheck source=scripts/compare.sh
 . "$top/scripts/compare.sh"
 # shellcheck source=scripts/test.sh

@@ -150,6 +150,8 @@ vmtest() {
 	selftests --dead
 	# And these lock it down.
 	selftests --lockdown
+	# This one boots another one.
+	selftests --kexec
 }
 
 # On a CPU that takes call-depth tracking, which can be emulated anywhere.
@@ -160,8 +162,9 @@ call_depth() { # FUNCTION ARGUMENT...
 
 # Boots a VM for them, which they may ruin.
 selftests() { # [TEST...]
-	local status=0
-	run_vm test "$@" || status=$?
+	local status=0 run=run_vm
+	[[ " $* " != *' --kexec '* ]] || run=run_kexec
+	$run test "$@" || status=$?
 	tally_ktap $status
 }
 

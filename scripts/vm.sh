@@ -5,8 +5,8 @@
 # QEMU, and the judgement of what happened in there.
 #
 # Sets:  vm (the directory of one VM), suite (what it runs, below vm), accelerator.
-# Reads: top, root, tree, release; ACCEL, CPU, SMP, MEM, CMDLINE, TIMEOUT, which a
-#        caller may have as local variables for a VM of its own.
+# Reads: top, root, tree, release; ACCEL, CPU, SMP, MEM, CMDLINE, TIMEOUT, initramfs,
+#        which a caller may have as local variables for a VM of its own.
 
 check_bootable() {
 	[[ -f $tree/arch/x86/boot/bzImage && -f $tree/vmlinux ]] ||
@@ -38,9 +38,11 @@ need_initramfs() {
 	pack_initramfs
 }
 
-pack_initramfs() {
+pack_initramfs() { pack "$suite" "$vm/initramfs"; }
+
+pack() { # DIRECTORY FILE
 	# shellcheck disable=SC2016
-	in_root sh -c 'cd "$1" && find . | cpio --quiet -o -H newc -R 0:0 >../initramfs' -- "$suite"
+	in_root sh -c 'cd "$1" && find . | cpio --quiet -o -H newc -R 0:0 >"$2"' -- "$@"
 }
 
 # run_vm JOB...: boots `tree` and has its init do JOB, whose output comes through
@@ -154,7 +156,7 @@ boot() { # ACCELERATOR SECONDS JOB [QEMU-OPTION...]
 	in_root timeout --foreground "$limit" qemu-system-x86_64 \
 		"${cpus[@]}" -smp "${SMP:-2}" -m "${MEM:-1024}" \
 		-display none -nodefaults -no-user-config -no-reboot \
-		-kernel "$tree/arch/x86/boot/bzImage" -initrd "$vm/initramfs" \
+		-kernel "$tree/arch/x86/boot/bzImage" -initrd "${initramfs:-$vm/initramfs}" \
 		-append "console=ttyS0 loglevel=6 $options -- $job" \
 		-serial "file:$vm/console" "$@"
 }

@@ -46,6 +46,14 @@ impl<W: Write> Writer<W> {
         })
     }
 
+    /// Goes on where another one was interrupted before its first result.
+    pub fn resume(out: W) -> Self {
+        Self {
+            out,
+            totals: Totals::default(),
+        }
+    }
+
     /// A result, after what there is to say about it.
     pub fn result(
         &mut self,

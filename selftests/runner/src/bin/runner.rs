@@ -17,6 +17,7 @@ use runner::kmod;
 use runner::ktap::{Outcome, Writer};
 use runner::skips;
 use runner::tests;
+use runner::tests::kexec::{self, Left};
 
 /// Selftests of rust_fsession
 #[derive(Parser)]
@@ -47,6 +48,14 @@ struct Args {
     /// Runs the tests that lock the kernel down until the next boot, and no others
     #[arg(long, conflicts_with = "dead")]
     lockdown: bool,
+
+    /// Runs the test that boots another kernel, and no others
+    #[arg(long, conflicts_with_all = ["dead", "lockdown"])]
+    kexec: bool,
+
+    /// Ends that test in the other kernel
+    #[arg(long, hide = true, value_name = "LEFT")]
+    kexeced: Option<Left>,
 
     /// Stops at the first failure
     #[arg(long)]
@@ -98,6 +107,9 @@ fn main() -> Result<ExitCode> {
         kmod::unload()?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(left) = &args.kexeced {
+        return finish_kexec(left, &args);
+    }
     if args.only_log {
         let complaints = log_at("the end", &open_log(&args)?.news()?);
         complaints.lines().for_each(|line| println!("# {line}"));
@@ -109,6 +121,10 @@ fn main() -> Result<ExitCode> {
             .collect()
     } else if args.lockdown {
         tests::locked()
+            .map(|test| Run::new(Via::Device, test))
+            .collect()
+    } else if args.kexec {
+        tests::kexec()
             .map(|test| Run::new(Via::Device, test))
             .collect()
     } else {
@@ -125,7 +141,7 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(name) = &args.here {
-        let last = tests::last().chain(tests::locked());
+        let last = tests::last().chain(tests::locked()).chain(tests::kexec());
         let last = last.map(|test| Run::new(Via::Device, test));
         let run = all.into_iter().chain(last).find(|run| run.name == *name);
         let run = run.with_context(|| format!("there is no test {name}"))?;
@@ -137,6 +153,20 @@ fn main() -> Result<ExitCode> {
         names => choose(&all, names)?,
     };
     run(&chosen, &args)
+}
+
+/// The result of the test that began in another kernel, which has planned it.
+fn finish_kexec(left: &Left, args: &Args) -> Result<ExitCode> {
+    let start = Instant::now();
+    let (outcome, text) = match kexec::finish(&args.env, left) {
+        Ok(()) => (Outcome::Pass, left.to_string()),
+        Err(err) => (Outcome::Fail, format!("{left}\n{err:#}")),
+    };
+    let mut ktap = Writer::resume(io::stdout().lock());
+    for test in tests::kexec() {
+        ktap.result(test.name, &outcome, start.elapsed(), &text)?;
+    }
+    Ok(ktap.finish()?.exit_code().into())
 }
 
 /// A test in one of its ways.
@@ -279,6 +309,8 @@ fn explain(text: &mut String, run: &Run, seed: u64, news: &News) {
         "--dead "
     } else if tests::locked().any(|test| test.name == run.test.name) {
         "--lockdown "
+    } else if tests::kexec().any(|test| test.name == run.test.name) {
+        "--kexec "
     } else {
         ""
     };

@@ -72,6 +72,7 @@ mod image;
 mod inner;
 mod jit;
 mod jitmem;
+pub mod kexec;
 mod largest;
 mod limit;
 mod livepatch;
@@ -186,11 +187,16 @@ pub fn locked() -> impl Iterator<Item = &'static Test> {
     lockdown::TESTS.iter()
 }
 
+/// The one that boots another kernel.
+pub fn kexec() -> impl Iterator<Item = &'static Test> {
+    kexec::TESTS.iter()
+}
+
 #[cfg(test)]
 #[test]
 fn list_fits_the_screen() {
     let all = [Via::Device, Via::Takeover].into_iter().flat_map(all);
-    for test in all.chain(last()).chain(locked()) {
+    for test in all.chain(last()).chain(locked()).chain(kexec()) {
         assert!(
             test.name.len() <= 24 && test.what.len() <= 55,
             "{}",
@@ -203,7 +209,7 @@ fn list_fits_the_screen() {
 #[test]
 fn names_tell_files() {
     let all = [Via::Device, Via::Takeover].into_iter().flat_map(all);
-    for test in all.chain(last()).chain(locked()) {
+    for test in all.chain(last()).chain(locked()).chain(kexec()) {
         let path = test.module.split("::").skip_while(|part| *part != "tests");
         let mut file = path
             .skip(1)
