@@ -59,6 +59,10 @@ pub struct Env {
     #[arg(long, value_name = "N", default_value_t = seed(), hide_default_value = true)]
     pub seed: u64,
 
+    /// Does in full what is cut short where it takes minutes (see --timeout)
+    #[arg(long)]
+    pub whole: bool,
+
     /// The module, for the tests that unload and load it
     #[arg(long, value_name = "FILE", default_value_os_t = installed("modules/rust_fsession.ko"))]
     pub module: PathBuf,
@@ -120,12 +124,14 @@ impl Env {
 
     /// The arguments that give another process the same environment.
     fn args(&self) -> Vec<String> {
-        vec![
+        let mut args = vec![
             format!("--via={}", self.via.name()),
             format!("--bpf={}", self.bpf.display()),
             format!("--module={}", self.module.display()),
             format!("--seed={}", self.seed),
-        ]
+        ];
+        args.extend(self.whole.then(|| "--whole".to_owned()));
+        args
     }
 }
 

@@ -25,18 +25,18 @@ const TARGET: &str = "bpf_fentry_test1";
 tests! {
     jitmem_limit: "EPERM at bpf_jit_limit, and all is as it was",
     jitmem_charged: "what an image takes is charged until it is freed",
-    jitmem_cycles: "attached and detached 10,000 times: nothing is kept",
+    jitmem_cycles: "attached and detached over and over: nothing is kept",
 }
 
 /// The account, as the kernel has it.
-struct Account(Object);
+pub struct Account(Object);
 
 impl Account {
-    fn open(env: &Env) -> Result<Self> {
+    pub fn open(env: &Env) -> Result<Self> {
         Ok(Self(bpf::open(&env.bpf, "jitmem")?.load()?))
     }
 
-    fn charged(&self) -> Result<i64> {
+    pub fn charged(&self) -> Result<i64> {
         let mut progs = self.0.progs_mut();
         let prog = progs.next().context("jitmem has a program")?;
         let output = prog.test_run(ProgramInput::default())?;
@@ -46,14 +46,14 @@ impl Account {
 
     /// What was charged for programs and images that have gone is given back after
     /// some grace periods.
-    fn wait(&self, expected: i64) -> Result<()> {
+    pub fn wait(&self, expected: i64) -> Result<()> {
         wait_for("no more is charged", || Ok(self.charged()? <= expected))?;
         check_eq!(self.charged()?, expected, "bytes charged");
         Ok(())
     }
 
     /// What is charged when nothing is on its way out.
-    fn settled(&self) -> Result<i64> {
+    pub fn settled(&self) -> Result<i64> {
         wait_for("no image waits to be freed", || Ok(images()?.is_empty()))?;
         let mut charged = self.charged()?;
         for _ in 0..5 {
@@ -65,7 +65,7 @@ impl Account {
 }
 
 /// Images of either, those included that wait to be freed.
-fn images() -> Result<Vec<Symbol>> {
+pub fn images() -> Result<Vec<Symbol>> {
     let mut images = kallsyms::all_images()?;
     // The kernel has functions of such names.
     images.retain(|image| {
@@ -166,25 +166,43 @@ fn jitmem_charged(env: &Env) -> Result<()> {
     account.wait(before)
 }
 
-/// 10,000 times, or as often as a slow machine can.
-fn jitmem_cycles(env: &Env) -> Result<()> {
-    const MOST: u32 = 10_000;
-    const TIME: Duration = Duration::from_secs(3);
-    let account = Account::open(env)?;
-    let log = env.log()?;
-    let probe = session(&log)?;
-    let tramp = env.trampoline()?;
-    let before = account.settled()?;
+/// Attaches and detaches `probe` so many times, or as often as it can for a while.
+fn cycle(tramp: &Trampoline, probe: &Probe, times: u32, time: Duration) -> Result<u32> {
     let start = Instant::now();
     let mut cycles = 0;
-    while cycles < MOST && start.elapsed() < TIME {
-        tramp.try_add(&probe, 0)?;
-        tramp.try_remove(&probe)?;
+    while cycles < times && start.elapsed() < time {
+        tramp.try_add(probe, 0)?;
+        tramp.try_remove(probe)?;
         cycles += 1;
     }
     println!("{cycles} times in {:.1?}", start.elapsed());
-    probe.test_run()?;
+    Ok(cycles)
+}
+
+/// In each cycle, ftrace goes through all functions of the kernel several times.
+fn jitmem_cycles(env: &Env) -> Result<()> {
+    const CYCLES: u32 = 10_000;
+    let time = match env.whole {
+        true => Duration::MAX,
+        false => Duration::from_secs(2),
+    };
+    let account = Account::open(env)?;
+    let log = env.log()?;
+    let (probe, stays) = (session(&log)?, session(&log)?);
+    let tramp = env.trampoline()?;
+    let before = account.settled()?;
+    // Where it is the only one on the function, grace periods pass before ftrace
+    // lets the function go.
+    let alone = cycle(&tramp, &probe, CYCLES / 100, time)?;
+    tramp.add(&stays)?;
+    let beside = cycle(&tramp, &probe, CYCLES - alone, time)?;
+    if let Some(device) = tramp.device() {
+        let images = alone + 1 + 2 * beside;
+        check_eq!(device.info()?.generation, images, "images");
+    }
+    expect_runs(&[&stays], 1)?;
     check_eq!(probe.hits()?.entry, 0, "runs after the last detach");
+    tramp.remove(&stays)?;
     account.wait(before)?;
     check_eq!(images()?, [], "images");
     tramp.add(&probe)?;

@@ -62,6 +62,7 @@ mod close;
 pub mod compare;
 mod concurrent;
 mod cookie;
+mod cycles;
 mod dead;
 mod detach;
 mod direct;
@@ -161,6 +162,7 @@ const BY_LINK: &[&[Test]] = &[
     bpf_target::link::TESTS,
     replace::TESTS,
     multi::TESTS,
+    cycles::TESTS,
     token::TESTS,
 ];
 

@@ -16,6 +16,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         bpf: turn.stage.bpf.clone(),
         module: turn.stage.module.clone(),
         seed: 0,
+        whole: false,
     };
     while turn.next()? {
         turn.say("a congestion control")?;
