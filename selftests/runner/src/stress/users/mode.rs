@@ -15,6 +15,13 @@ const AWAY: [i32; 4] = [libc::ENOENT, libc::ENODEV, libc::ENXIO, libc::EIO];
 
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     while turn.next()? {
+        // To write to the file keeps the module.
+        if turn.must_leave()? {
+            turn.inside(false)?;
+            turn.pause(50)?;
+            continue;
+        }
+        turn.inside(true)?;
         let mode = *turn
             .draw
             .pick(&[Mode::Takeover, Mode::Off, Mode::Shadow, Mode::Takeover]);
