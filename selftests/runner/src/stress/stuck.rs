@@ -9,6 +9,8 @@ use std::path::Path;
 
 use rustix::process::Pid;
 
+use crate::kallsyms::IMAGE_PREFIX;
+
 /// The stacks of the actor and of who may keep it waiting.
 pub fn report(actor: Pid) -> String {
     let mut text = String::new();
@@ -19,13 +21,31 @@ pub fn report(actor: Pid) -> String {
     for process in entries("/proc") {
         for task in entries(process.join("task")) {
             if is_blocked(&task) {
-                let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
-                let number = task.file_name().unwrap_or_default().to_string_lossy();
-                let _ = write!(text, "-- {} {number}:\n{}", name.trim(), stack(&task));
+                let _ = write!(text, "-- {}:\n{}", name(&task), stack(&task));
             }
         }
     }
     text
+}
+
+/// The stacks of all tasks that are in an image of the module.
+pub fn in_images() -> String {
+    let mut text = String::new();
+    for process in entries("/proc") {
+        for task in entries(process.join("task")) {
+            let stack = stack(&task);
+            if stack.contains(IMAGE_PREFIX) {
+                let _ = write!(text, "-- {}:\n{stack}", name(&task));
+            }
+        }
+    }
+    text
+}
+
+fn name(task: &Path) -> String {
+    let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+    let number = task.file_name().unwrap_or_default().to_string_lossy();
+    format!("{} {number}", name.trim())
 }
 
 fn entries(directory: impl AsRef<Path>) -> Vec<std::path::PathBuf> {

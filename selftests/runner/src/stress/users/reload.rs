@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure, Context, Result};
 use rustix::event::{eventfd, EventfdFlags};
 
+use crate::bpf;
 use crate::device::Device;
 use crate::hooks::{self, Mode, Stats};
 use crate::kmod;
 use crate::stress::board::Count;
 use crate::stress::machine::freezer;
 use crate::stress::programs::What;
+use crate::stress::stuck;
 use crate::stress::turn::Turn;
 
 const FILES: [&str; 4] = [
@@ -84,9 +86,14 @@ fn alone(turn: &mut Turn<'_>) -> Result<()> {
     turn.stage.board.leave(true)?;
     let board = &turn.stage.board;
     // Nor may an image that waits for its last task be what keeps the module.
-    turn.wait_for("nobody needs the module", turn.stage.patience, || {
+    let unneeded = turn.wait_for("nobody needs the module", turn.stage.patience, || {
         let unused = board.inside()? == 0 && kmod::references()? == 0;
         Ok(unused || board.notices()?.stop != 0)
+    });
+    unneeded.with_context(|| {
+        let (inside, references) = (board.inside(), kmod::references());
+        let stacks = stuck::in_images();
+        format!("{inside:?} users, {references:?} references, in images:\n{stacks}")
     })?;
     if turn.is_over()? {
         return Ok(());
@@ -148,11 +155,16 @@ fn task_in_image(turn: &mut Turn<'_>) -> Result<()> {
     let event = eventfd(0, EventfdFlags::CLOEXEC)?;
     thread::scope(|scope| {
         let sleeper = scope.spawn(|| rustix::io::read(&event, &mut [0; 8]));
+        // A call that interrupts another one of the same program is left out.
         let asleep = turn.wait_for("a task is asleep", turn.stage.patience, || {
-            Ok(programs.seen(place)?.own_entries > 0)
+            Ok(programs.seen(place)?.own_entries > 0 || bpf::misses(prog.as_fd())? > 0)
         });
+        let entered = programs.seen(place)?.own_entries > 0;
         drop(device);
-        let result = asleep.and_then(|()| must_stay("a task is in its image"));
+        let result = asleep.and_then(|()| match entered {
+            true => must_stay("a task is in its image"),
+            false => Ok(()),
+        });
         let paused = turn.pause(100);
         rustix::io::write(&event, &1u64.to_ne_bytes())?;
         let read = sleeper.join().expect("a sleeper does not panic");
