@@ -6,6 +6,7 @@
 mod kcore;
 mod slab;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsFd;
 use std::thread;
@@ -195,11 +196,12 @@ fn closing(stage: &Stage) -> Result<()> {
     const MOST: Duration = Duration::from_millis(1900);
     let programs = &stage.programs;
     let id = programs.function("bpf_fentry_test3")?.id;
-    let mut times = Vec::new();
-    for _ in 0..3 {
+    let (mut times, mut places) = (Vec::new(), BTreeSet::new());
+    for _ in 0..4 {
         let prog = programs.load_for(What::WithCookie, false, id)?;
         let device = Device::open()?;
         device.add(prog.as_fd(), 0)?;
+        places.insert(device.info()?.image_addr);
         bpf::test_run(prog.as_fd())?;
         let begin = Instant::now();
         drop(device);
@@ -213,6 +215,11 @@ fn closing(stage: &Stage) -> Result<()> {
         }
         times.push((closed, begin.elapsed() - closed));
     }
+    // No account tells executable memory that is free from what is lost in a page.
+    ensure!(
+        places.len() < times.len(),
+        "the memory of no image is used again: {places:x?}"
+    );
     ensure!(
         times.iter().any(|(closed, _)| *closed < MOST),
         "closing the last descriptor waits for nothing: {times:.1?}"

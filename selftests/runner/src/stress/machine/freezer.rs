@@ -28,11 +28,13 @@ pub fn cgroup(turn: &mut Turn<'_>) -> Result<()> {
         if !pids.is_empty() {
             let pid = turn.draw.pick(&pids).to_string();
             turn.say(format!("freeze {pid}"))?;
+            let others = frozen()?;
             // It may have been killed.
             let _ = fs::write(format!("{path}/cgroup.procs"), &pid);
             fs::write(&freeze, "1").context("cannot freeze")?;
             turn.pause(300)?;
             fs::write(&freeze, "0").context("cannot thaw")?;
+            drop(others);
             let _ = fs::write(format!("{CGROUPS}/cgroup.procs"), &pid);
             turn.count(Count::Actions, 1);
         }
@@ -48,7 +50,8 @@ fn lock(name: &str, how: FlockOperation) -> Result<File> {
 }
 
 /// A task that sleeps in a program cannot be frozen, nor can one that waits for it as
-/// unloading a module does. While the returned value lives, nobody tries.
+/// unloading a module does; one that sleeps in a function leaves it for that. While the
+/// returned value lives, nobody tries.
 pub fn unfrozen() -> Result<File> {
     // Who wants to freeze keeps the door, so that the house becomes empty.
     let _door = lock("door", FlockOperation::LockShared)?;

@@ -12,6 +12,7 @@ use rustix::event::{poll, Timespec};
 
 use crate::device::Device;
 use crate::stress::board::Count;
+use crate::stress::machine::freezer;
 use crate::stress::programs::What;
 use crate::stress::turn::Turn;
 
@@ -35,6 +36,8 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         }
         turn.inside(true)?;
         ids += 2;
+        // Who is frozen leaves the function, and enters it again.
+        let _unfrozen = freezer::unfrozen()?;
         once(turn, ids)?;
     }
     Ok(())
@@ -66,7 +69,8 @@ fn once(turn: &mut Turn<'_>, ids: u64) -> Result<()> {
     let returned = thread::scope(|scope| -> Result<bool> {
         let sleeper = scope.spawn(|| poll(&mut [], Some(&SLEEP)));
         turn.wait_for("a task is asleep", Duration::from_secs(60), || {
-            Ok(programs.seen(places[0])?.own_entries > 0)
+            let missed = crate::bpf::misses(progs[0].as_fd())?;
+            Ok(missed > 0 || programs.seen(places[0])?.own_entries > 0)
         })?;
         match change {
             0 => drop(device),

@@ -156,8 +156,10 @@ fn task_in_image(turn: &mut Turn<'_>) -> Result<()> {
     thread::scope(|scope| {
         let sleeper = scope.spawn(|| rustix::io::read(&event, &mut [0; 8]));
         // A call that interrupts another one of the same program is left out.
+        let begin = Instant::now();
         let asleep = turn.wait_for("a task is asleep", turn.stage.patience, || {
-            Ok(programs.seen(place)?.own_entries > 0 || bpf::misses(prog.as_fd())? > 0)
+            let missed = begin.elapsed() > STAYS && bpf::misses(prog.as_fd())? > 0;
+            Ok(missed || programs.seen(place)?.own_entries > 0)
         });
         let entered = programs.seen(place)?.own_entries > 0;
         drop(device);
