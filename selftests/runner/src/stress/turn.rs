@@ -126,14 +126,9 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Waits for what must come, beating meanwhile. `within` is for a machine that does
-    /// little else.
-    pub fn wait_for(
-        &mut self,
-        what: &str,
-        within: Duration,
-        mut done: impl FnMut() -> Result<bool>,
-    ) -> Result<()> {
+    /// Waits for what must come, as long as an actor may wait for others, beating meanwhile.
+    pub fn wait_for(&mut self, what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+        let within = self.stage.patience;
         let deadline = Instant::now() + within;
         while !done()? {
             ensure!(

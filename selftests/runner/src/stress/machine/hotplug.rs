@@ -3,7 +3,6 @@
 //! The last CPU goes and comes.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -27,11 +26,9 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         for (value, what) in [("0", "a CPU goes"), ("1", "a CPU comes")] {
             turn.say(what)?;
             // Not while everything is frozen.
-            turn.wait_for(what, Duration::from_secs(30), || {
-                match fs::write(&path, value) {
-                    Err(err) if err.raw_os_error() == Some(libc::EBUSY) => Ok(false),
-                    written => written.with_context(|| what.to_owned()).map(|()| true),
-                }
+            turn.wait_for(what, || match fs::write(&path, value) {
+                Err(err) if err.raw_os_error() == Some(libc::EBUSY) => Ok(false),
+                written => written.with_context(|| what.to_owned()).map(|()| true),
             })?;
             turn.count(Count::Actions, 1);
             turn.pause(500)?;

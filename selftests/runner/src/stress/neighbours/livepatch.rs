@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 
@@ -16,7 +15,6 @@ use crate::targets::Targets;
 
 const PATCH: &str = "rust_fsession_livepatch";
 const SYSFS: &str = "/sys/kernel/livepatch/rust_fsession_livepatch";
-const LONG: Duration = Duration::from_secs(80);
 
 pub fn missing() -> Option<String> {
     (!Path::new("/sys/kernel/livepatch").exists())
@@ -32,7 +30,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
             Ok(()) => (),
             Err(err) => return Err(err).context("cannot load the live patch"),
         }
-        turn.wait_for("every task has the patch", LONG, || {
+        turn.wait_for("every task has the patch", || {
             Ok(fs::read_to_string(format!("{SYSFS}/transition"))? == "0\n")
         })?;
         let got = targets.call("patched", &[5, 3])?;
@@ -40,11 +38,9 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         turn.pause(300)?;
         turn.say("take the patch back")?;
         fs::write(format!("{SYSFS}/enabled"), "0").context("cannot take the patch back")?;
-        turn.wait_for("no task has the patch", LONG, || {
-            Ok(!Path::new(SYSFS).exists())
-        })?;
+        turn.wait_for("no task has the patch", || Ok(!Path::new(SYSFS).exists()))?;
         let name = std::ffi::CString::new(PATCH)?;
-        turn.wait_for("the patch can be unloaded", LONG, || {
+        turn.wait_for("the patch can be unloaded", || {
             Ok(kmod::unload_other(&name).is_ok())
         })?;
         turn.count(Count::Actions, 1);

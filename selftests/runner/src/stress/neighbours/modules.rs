@@ -5,7 +5,6 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
 
@@ -13,19 +12,15 @@ use crate::kmod;
 use crate::stress::board::Count;
 use crate::stress::turn::Turn;
 
-const GONE: Duration = Duration::from_secs(30);
-
 fn unload(turn: &mut Turn<'_>, name: &str) -> Result<()> {
     let text = CString::new(name)?;
-    turn.wait_for(
-        "a module can be unloaded",
-        GONE,
-        || match kmod::unload_other(&text) {
+    turn.wait_for("a module can be unloaded", || {
+        match kmod::unload_other(&text) {
             Ok(()) => Ok(true),
             Err(err) if err.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
             Err(err) => bail!("cannot unload {text:?}: {err}"),
-        },
-    )
+        }
+    })
 }
 
 /// The direct call is on a function that users want as well.

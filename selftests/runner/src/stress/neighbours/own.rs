@@ -41,11 +41,9 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
             },
             1,
         );
-        turn.wait_for(
-            "the probe can be removed",
-            std::time::Duration::from_secs(20),
-            || Ok(write("kprobe_events", "-:stress/own\n").is_ok()),
-        )?;
+        turn.wait_for("the probe can be removed", || {
+            Ok(write("kprobe_events", "-:stress/own\n").is_ok())
+        })?;
         turn.pause(200)?;
     }
     Ok(())

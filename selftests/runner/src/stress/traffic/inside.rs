@@ -5,7 +5,6 @@
 
 use std::os::fd::AsFd;
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 use rustix::event::{poll, Timespec};
@@ -68,7 +67,7 @@ fn once(turn: &mut Turn<'_>, ids: u64) -> Result<()> {
     turn.count(Count::Attached, 1);
     let returned = thread::scope(|scope| -> Result<bool> {
         let sleeper = scope.spawn(|| poll(&mut [], Some(&SLEEP)));
-        turn.wait_for("a task is asleep", Duration::from_secs(60), || {
+        turn.wait_for("a task is asleep", || {
             let missed = crate::bpf::misses(progs[0].as_fd())?;
             Ok(missed > 0 || programs.seen(places[0])?.own_entries > 0)
         })?;

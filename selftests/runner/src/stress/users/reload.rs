@@ -86,7 +86,7 @@ fn alone(turn: &mut Turn<'_>) -> Result<()> {
     turn.stage.board.leave(true)?;
     let board = &turn.stage.board;
     // Nor may an image that waits for its last task be what keeps the module.
-    let unneeded = turn.wait_for("nobody needs the module", turn.stage.patience, || {
+    let unneeded = turn.wait_for("nobody needs the module", || {
         let unused = board.inside()? == 0 && kmod::references()? == 0;
         Ok(unused || board.notices()?.stop != 0)
     });
@@ -103,15 +103,11 @@ fn alone(turn: &mut Turn<'_>) -> Result<()> {
     Stats::read()?.check_clean()?;
     turn.say("unload")?;
     let unfrozen = freezer::unfrozen()?;
-    turn.wait_for(
-        "the module can be unloaded",
-        turn.stage.patience,
-        || match kmod::unload() {
-            Ok(()) => Ok(true),
-            Err(err) if err.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
-            Err(err) => Err(err.into()),
-        },
-    )?;
+    turn.wait_for("the module can be unloaded", || match kmod::unload() {
+        Ok(()) => Ok(true),
+        Err(err) if err.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
+        Err(err) => Err(err.into()),
+    })?;
     drop(unfrozen);
     load(turn)?;
     turn.stage.board.leave(false)?;
@@ -157,7 +153,7 @@ fn task_in_image(turn: &mut Turn<'_>) -> Result<()> {
         let sleeper = scope.spawn(|| rustix::io::read(&event, &mut [0; 8]));
         // A call that interrupts another one of the same program is left out.
         let begin = Instant::now();
-        let asleep = turn.wait_for("a task is asleep", turn.stage.patience, || {
+        let asleep = turn.wait_for("a task is asleep", || {
             let missed = begin.elapsed() > STAYS && bpf::misses(prog.as_fd())? > 0;
             Ok(missed || programs.seen(place)?.own_entries > 0)
         });
