@@ -7,6 +7,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::stress::board::Count;
+use crate::stress::machine::freezer;
 use crate::stress::turn::Turn;
 
 fn path(cpus: usize) -> String {
@@ -25,6 +26,9 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         turn.pause(2000)?;
         for (value, what) in [("0", "a CPU goes"), ("1", "a CPU comes")] {
             turn.say(what)?;
+            // Who sleeps in a program stays on its CPU, which is not gone before; whoever
+            // detaches the program waits for the CPU.
+            let _nobody_asleep = freezer::frozen()?;
             // Not while everything is frozen.
             turn.wait_for(what, || match fs::write(&path, value) {
                 Err(err) if err.raw_os_error() == Some(libc::EBUSY) => Ok(false),
