@@ -3,7 +3,7 @@
 //! Makes random calls of the module's device and files and looks at each answer.
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
@@ -22,10 +22,6 @@ struct Args {
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
 
-    /// What the calls grow from [default: any]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-
     #[command(flatten)]
     env: Env,
 
@@ -34,14 +30,9 @@ struct Args {
     worker: Option<u64>,
 }
 
-fn any_seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(1, |now| u64::from(now.subsec_nanos()))
-}
-
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    let seed = args.seed.unwrap_or_else(any_seed);
+    let seed = args.env.seed;
     if let Some(number) = args.worker {
         badinput::run_worker(seed, number)?;
         return Ok(ExitCode::SUCCESS);
