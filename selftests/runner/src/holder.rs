@@ -5,19 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, IoSliceMut, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{ensure, Context, Result};
-use rustix::net::{recvmsg, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::thread::{unshare_unsafe, UnshareFlags};
 
 use crate::bpf;
 use crate::device::{abi, Device};
 use crate::hooks;
 use crate::probe::Kind;
+use crate::socket;
 
 /// Where the process has its descriptors from.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -61,7 +60,11 @@ pub fn act(from: From) -> Result<()> {
         // SAFETY: There is no other thread, and descriptors stay what they are.
         unsafe { unshare_unsafe(UnshareFlags::NEWUSER) }.context("unshare()")?;
     }
-    let [device, prog] = receive(io::stdin().as_fd())?;
+    let fds: [OwnedFd; 2] = socket::receive(io::stdin().as_fd())?
+        .try_into()
+        .ok()
+        .context("not two descriptors")?;
+    let [device, prog] = fds;
     let device = Device::from(device);
     say("open", Device::open())?;
     let again = format!("/proc/self/fd/{}", device.as_fd().as_raw_fd());
@@ -86,22 +89,4 @@ fn say<T>(what: &str, result: io::Result<T>) -> Result<()> {
         .err()
         .map_or(0, |err| err.raw_os_error().unwrap_or(-1));
     Ok(writeln!(io::stdout(), "{what} {errno}")?)
-}
-
-fn receive(socket: BorrowedFd<'_>) -> Result<[OwnedFd; 2]> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut byte)],
-        &mut control,
-        RecvFlags::empty(),
-    )?;
-    let fds = control.drain().flat_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => fds.collect(),
-        _ => Vec::new(),
-    });
-    let fds: Vec<_> = fds.collect();
-    fds.try_into().ok().context("not two descriptors")
 }

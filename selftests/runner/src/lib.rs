@@ -23,6 +23,7 @@ pub mod plant;
 pub mod probe;
 pub mod rights;
 pub mod skips;
+pub mod socket;
 pub mod stress;
 pub mod sysctl;
 pub mod targets;

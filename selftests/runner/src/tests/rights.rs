@@ -6,16 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{IoSlice, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{ensure, Result};
-use rustix::net::{
-    sendmsg, socketpair, AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    SocketFlags, SocketType,
-};
+use rustix::net::{socketpair, AddressFamily, SocketFlags, SocketType};
 
 use super::addresses::Restrict;
 use super::open::Everyone;
@@ -25,6 +21,7 @@ use crate::holder::{self, From};
 use crate::hooks::{self, Mode};
 use crate::probe::{Kind, Spec};
 use crate::rights::{as_nobody, CapabilitySet};
+use crate::socket;
 
 tests! {
     rights_given: "who is given the descriptor may use it, no more",
@@ -60,7 +57,7 @@ fn give(env: &Env, device: &Device, caps: Option<CapabilitySet>, from: From) -> 
         Some(caps) => as_nobody(caps, || holder::start(from, there))??,
         None => holder::start(from, there)?,
     };
-    send(here.as_fd(), [device.as_fd(), session.fd()])?;
+    socket::send(here.as_fd(), &[device.as_fd(), session.fd()])?;
     let tried = holder::results(child)?;
     session.test_run()?;
     check_eq!(session.hits()?.ret, 1, "runs of the session");
@@ -169,18 +166,5 @@ fn rights_debugfs(env: &Env) -> Result<()> {
     })?;
     check_errno!(written, EPERM, "writing mode with CAP_DAC_OVERRIDE");
     ensure!(hooks::mode()? == "off\n", "the mode has changed");
-    Ok(())
-}
-
-fn send(socket: BorrowedFd<'_>, fds: [BorrowedFd<'_>; 2]) -> Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&fds));
-    sendmsg(
-        socket,
-        &[IoSlice::new(b"!")],
-        &mut control,
-        SendFlags::empty(),
-    )?;
     Ok(())
 }

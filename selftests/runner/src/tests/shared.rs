@@ -2,19 +2,16 @@
 
 //! A descriptor in several hands: the last one that closes it detaches.
 
-use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
-use rustix::net::{
-    recvmsg, sendmsg, socketpair, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage,
-    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
+use rustix::net::{socketpair, AddressFamily, SocketFlags, SocketType};
 
 use crate::device::Device;
 use crate::harness::Env;
 use crate::probe::{Kind, Probe, Spec};
+use crate::socket;
 
 const TARGET: &str = "bpf_fentry_test1";
 
@@ -113,34 +110,11 @@ fn shared_passed(env: &Env) -> Result<()> {
 }
 
 fn send(socket: &OwnedFd, device: Device) -> Result<()> {
-    let fds = [device.as_fd()];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&fds));
-    sendmsg(
-        socket,
-        &[IoSlice::new(b"!")],
-        &mut control,
-        SendFlags::empty(),
-    )?;
-    Ok(())
+    socket::send(socket.as_fd(), &[device.as_fd()])
 }
 
 fn receive(socket: &OwnedFd) -> Result<Device> {
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut byte)],
-        &mut control,
-        RecvFlags::empty(),
-    )?;
-    control
-        .drain()
-        .find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next().map(Device::from),
-            _ => None,
-        })
-        .context("no descriptor came through the socket")
+    let fd = socket::receive(socket.as_fd())?.into_iter().next();
+    let fd = fd.context("no descriptor came through the socket")?;
+    Ok(Device::from(fd))
 }
