@@ -19,6 +19,14 @@ pub struct Symbol {
     pub name: String,
 }
 
+impl Symbol {
+    /// The kernel names its images by a number.
+    fn is_kernel_image(&self) -> bool {
+        let key = self.name.strip_prefix(ANY_PREFIX);
+        key.is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+}
+
 /// The symbols that `want` picks, sorted by address.
 fn symbols(want: impl Fn(&Symbol) -> bool) -> Result<Vec<Symbol>> {
     let text = fs::read_to_string("/proc/kallsyms").context("cannot read /proc/kallsyms")?;
@@ -32,19 +40,14 @@ pub fn images() -> Result<Vec<Symbol>> {
     symbols(|symbol| symbol.name.starts_with(IMAGE_PREFIX))
 }
 
-/// All images of either.
+/// All images of either, and no functions of the kernel that are called likewise.
 pub fn all_images() -> Result<Vec<Symbol>> {
-    symbols(|symbol| symbol.name.starts_with(ANY_PREFIX))
+    symbols(|symbol| symbol.name.starts_with(IMAGE_PREFIX) || symbol.is_kernel_image())
 }
 
-/// All images of the kernel's own trampolines, which it names by a number.
+/// All images of the kernel's own trampolines.
 pub fn kernel_images() -> Result<Vec<Symbol>> {
-    symbols(|symbol| {
-        symbol
-            .name
-            .strip_prefix(ANY_PREFIX)
-            .is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_digit()))
-    })
+    symbols(Symbol::is_kernel_image)
 }
 
 /// The address of the function `name`.

@@ -28,7 +28,6 @@ const FREED: Duration = Duration::from_secs(40);
 /// How often in a row they must be counted alike.
 const SAME: u32 = 5;
 
-const REFERENCES: &str = "/sys/module/rust_fsession/refcnt";
 const ENABLED: &str = "/sys/kernel/tracing/enabled_functions";
 const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 
@@ -124,7 +123,7 @@ fn quiet(good: impl Fn(&Books) -> bool) -> Result<Books> {
         if late || (books.references == 0 && same >= SAME) {
             // To count them takes longer than all the rest.
             let books = Books {
-                images: images()?,
+                images: kallsyms::all_images()?.len(),
                 ..books
             };
             if late || good(&books) {
@@ -133,17 +132,6 @@ fn quiet(good: impl Fn(&Books) -> bool) -> Result<Books> {
         }
         last = books;
     }
-}
-
-/// Images of either, by their names.
-fn images() -> Result<usize> {
-    let all = kallsyms::all_images()?;
-    // Functions of the kernel are called likewise.
-    let image = |name: &str| {
-        let key = name.trim_start_matches("bpf_trampoline_");
-        name.starts_with(kallsyms::IMAGE_PREFIX) || key.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    Ok(all.iter().filter(|symbol| image(&symbol.name)).count())
 }
 
 impl Books {
@@ -156,7 +144,7 @@ impl Books {
             images: 0,
             traced: read(ENABLED)?.lines().count(),
             jit: kcore::charged()?,
-            references: read(REFERENCES)?.trim().parse()?,
+            references: kmod::references()?.into(),
         })
     }
 }
@@ -206,7 +194,7 @@ fn closing(stage: &Stage) -> Result<()> {
         let begin = Instant::now();
         drop(device);
         let closed = begin.elapsed();
-        while fs::read_to_string(REFERENCES)?.trim() != "0" {
+        while kmod::references()? != 0 {
             ensure!(
                 begin.elapsed() < FREED,
                 "the module stays in use after the last close"

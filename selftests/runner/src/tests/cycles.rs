@@ -12,7 +12,7 @@ use anyhow::{ensure, Context, Result};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
-use super::jitmem::{self, Account};
+use super::jitmem::Account;
 use crate::attach::Via;
 use crate::harness::{skip, Env};
 use crate::hooks::{self, Stats};
@@ -116,6 +116,6 @@ fn cycles_links(env: &Env) -> Result<()> {
     }
     check_eq!(bulk.seen_at(0)?.wrong, 0, "what programs saw wrong");
     account.wait(before)?;
-    check_eq!(jitmem::images()?, [], "images");
+    check_eq!(kallsyms::all_images()?, [], "images");
     Ok(())
 }

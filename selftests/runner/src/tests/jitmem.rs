@@ -15,7 +15,7 @@ use crate::attach::Trampoline;
 use crate::bpf;
 use crate::device::Device;
 use crate::harness::Env;
-use crate::kallsyms::{self, Symbol};
+use crate::kallsyms::all_images;
 use crate::probe::{Kind, Log, Probe, Spec};
 use crate::rights::{as_nobody, CapabilitySet};
 use crate::sysctl::Sysctl;
@@ -54,7 +54,10 @@ impl Account {
 
     /// What is charged when nothing is on its way out.
     pub fn settled(&self) -> Result<i64> {
-        wait_for("no image waits to be freed", || Ok(images()?.is_empty()))?;
+        wait_for(
+            "no image waits to be freed",
+            || Ok(all_images()?.is_empty()),
+        )?;
         let mut charged = self.charged()?;
         for _ in 0..5 {
             super::pause(Duration::from_millis(60));
@@ -62,20 +65,6 @@ impl Account {
         }
         Ok(charged)
     }
-}
-
-/// Images of either, those included that wait to be freed.
-pub fn images() -> Result<Vec<Symbol>> {
-    let mut images = kallsyms::all_images()?;
-    // The kernel has functions of such names.
-    images.retain(|image| {
-        image.name.starts_with(kallsyms::IMAGE_PREFIX)
-            || image
-                .name
-                .strip_prefix("bpf_trampoline_")
-                .is_some_and(|key| key.starts_with(|c: char| c.is_ascii_digit()))
-    });
-    Ok(images)
 }
 
 fn session(log: &Log) -> Result<Probe> {
@@ -204,7 +193,7 @@ fn jitmem_cycles(env: &Env) -> Result<()> {
     check_eq!(probe.hits()?.entry, 0, "runs after the last detach");
     tramp.remove(&stays)?;
     account.wait(before)?;
-    check_eq!(images()?, [], "images");
+    check_eq!(all_images()?, [], "images");
     tramp.add(&probe)?;
     expect_runs(&[&probe], 1)
 }
