@@ -5,6 +5,7 @@
 //! Programs are loaded by libbpf but not attached by it: they carry their
 //! target from load time, and their descriptors are given to the module.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::io;
 use std::mem::size_of;
@@ -190,6 +191,53 @@ pub fn load_insns(
     })?;
     // SAFETY: The kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Options for a program on the function with this number in the kernel's BTF, or on those
+/// that its link names (0).
+pub fn tracing_opts(
+    attach_type: libbpf_sys::bpf_attach_type,
+    sleepable: bool,
+    id: u32,
+) -> libbpf_sys::bpf_prog_load_opts {
+    libbpf_sys::bpf_prog_load_opts {
+        expected_attach_type: attach_type,
+        attach_btf_id: id,
+        prog_flags: if sleepable {
+            libbpf_sys::BPF_F_SLEEPABLE
+        } else {
+            0
+        },
+        ..Default::default()
+    }
+}
+
+/// The instructions of an object's programs by name, to load them again and again.
+pub struct Instructions(HashMap<String, Vec<libbpf_sys::bpf_insn>>);
+
+impl Instructions {
+    /// Of those programs that were loaded with the object.
+    pub fn of(object: &Object) -> Self {
+        let loaded = object.progs().filter(|prog| prog.autoload());
+        let insns = loaded.map(|prog| {
+            let name = prog.name().to_string_lossy().into_owned();
+            (name, prog.insns().to_vec())
+        });
+        Self(insns.collect())
+    }
+
+    /// # Errors
+    ///
+    /// `Unsupported` if the object has no such program, those of the kernel.
+    pub fn load(
+        &self,
+        name: &str,
+        prog_type: libbpf_sys::bpf_prog_type,
+        opts: libbpf_sys::bpf_prog_load_opts,
+    ) -> io::Result<OwnedFd> {
+        let insns = self.0.get(name).ok_or(io::ErrorKind::Unsupported)?;
+        load_insns(name, prog_type, insns, opts)
+    }
 }
 
 /// libbpf's low-level calls return a negative errno.

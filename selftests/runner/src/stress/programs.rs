@@ -6,7 +6,6 @@
 //! again and again, each time for one function. All of them write into one map,
 //! which outlives the actors.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -14,10 +13,10 @@ use std::path::Path;
 use anyhow::{ensure, Context, Result};
 use bytemuck::{Pod, Zeroable};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, Object, ProgramType};
-use libbpf_sys::{bpf_attach_type, bpf_insn, bpf_prog_load_opts, bpf_prog_type};
+use libbpf_sys::{bpf_attach_type, bpf_prog_load_opts, bpf_prog_type};
 
 use super::users::functions::{self, Function};
-use crate::bpf;
+use crate::bpf::{self, Instructions};
 use crate::probe::Kind;
 
 /// `STRESS_PLACES`
@@ -90,7 +89,7 @@ impl What {
 pub struct Programs {
     _object: Object,
     seen: MapHandle,
-    insns: BTreeMap<String, Vec<bpf_insn>>,
+    insns: Instructions,
     pub functions: Vec<Function>,
     /// Whether the kernel knows programs of LSM hooks.
     pub lsm: bool,
@@ -109,18 +108,10 @@ impl Programs {
                 && seen.max_entries() as usize == PLACES,
             "another struct stress_seen: build both again"
         );
-        let insns = object
-            .progs()
-            .filter(|prog| prog.autoload())
-            .map(|prog| {
-                let name = prog.name().to_string_lossy().into_owned();
-                (name, prog.insns().to_vec())
-            })
-            .collect();
         Ok(Self {
+            insns: Instructions::of(&object),
             _object: object,
             seen,
-            insns,
             functions: functions::load()?,
             lsm,
         })
@@ -144,17 +135,7 @@ impl Programs {
         attach_type: bpf_attach_type,
         id: u32,
     ) -> io::Result<OwnedFd> {
-        let flags = if sleepable {
-            libbpf_sys::BPF_F_SLEEPABLE
-        } else {
-            0
-        };
-        let opts = bpf_prog_load_opts {
-            expected_attach_type: attach_type,
-            attach_btf_id: id,
-            prog_flags: flags,
-            ..Default::default()
-        };
+        let opts = bpf::tracing_opts(attach_type, sleepable, id);
         let name = what.program(sleepable);
         self.load_raw(&name, libbpf_sys::BPF_PROG_TYPE_TRACING, opts)
     }
@@ -165,8 +146,7 @@ impl Programs {
         prog_type: bpf_prog_type,
         opts: bpf_prog_load_opts,
     ) -> io::Result<OwnedFd> {
-        let insns = self.insns.get(name).ok_or(io::ErrorKind::Unsupported)?;
-        bpf::load_insns(name, prog_type, insns, opts)
+        self.insns.load(name, prog_type, opts)
     }
 
     pub fn seen(&self, place: usize) -> Result<Seen> {

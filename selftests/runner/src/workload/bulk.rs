@@ -14,10 +14,10 @@ use std::path::Path;
 use anyhow::{ensure, Context, Result};
 use bytemuck::{Pod, Zeroable};
 use libbpf_rs::{Object, ProgramType};
-use libbpf_sys::{bpf_attach_type, bpf_insn, bpf_prog_load_opts, bpf_prog_type};
+use libbpf_sys::{bpf_attach_type, bpf_prog_load_opts, bpf_prog_type};
 
 use super::functions::Function;
-use crate::bpf;
+use crate::bpf::{self, Instructions};
 use crate::kallsyms;
 
 /// `BULK_PLACES`.
@@ -109,7 +109,7 @@ pub struct Attached {
 pub struct Bulk {
     object: Object,
     /// Instructions by the name of the program.
-    insns: BTreeMap<String, Vec<bpf_insn>>,
+    insns: Instructions,
     /// What the program at each place must see.
     places: Vec<Place>,
 }
@@ -127,19 +127,9 @@ impl Bulk {
         let lsm = ProgramType::Lsm.is_supported()?;
         bpf::pick(&mut object, |name| lsm || !name.starts_with("lsm"));
         let object = object.load().context("cannot load the bulk programs")?;
-        let insns = object
-            .progs()
-            .filter(|prog| prog.autoload())
-            .map(|prog| {
-                (
-                    prog.name().to_string_lossy().into_owned(),
-                    prog.insns().to_vec(),
-                )
-            })
-            .collect();
         Ok(Self {
+            insns: Instructions::of(&object),
             object,
-            insns,
             places: Vec::new(),
         })
     }
@@ -156,18 +146,9 @@ impl Bulk {
         attach_type: bpf_attach_type,
         id: u32,
     ) -> io::Result<OwnedFd> {
-        let flags = if sleepable {
-            libbpf_sys::BPF_F_SLEEPABLE
-        } else {
-            0
-        };
-        let opts = bpf_prog_load_opts {
-            expected_attach_type: attach_type,
-            attach_btf_id: id,
-            prog_flags: flags,
-            ..Default::default()
-        };
-        self.load_with(&what.program(sleepable), what.prog_type(), opts)
+        let opts = bpf::tracing_opts(attach_type, sleepable, id);
+        self.insns
+            .load(&what.program(sleepable), what.prog_type(), opts)
     }
 
     /// Loads a program for several functions, those of the kernel or, with its BTF, of
@@ -180,16 +161,11 @@ impl Bulk {
         module: Option<BorrowedFd<'_>>,
     ) -> io::Result<OwnedFd> {
         let opts = bpf_prog_load_opts {
-            expected_attach_type: attach_type,
             attach_btf_obj_fd: module.map_or(0, |btf| btf.as_raw_fd().unsigned_abs()),
-            prog_flags: if sleepable {
-                libbpf_sys::BPF_F_SLEEPABLE
-            } else {
-                0
-            },
-            ..Default::default()
+            ..bpf::tracing_opts(attach_type, sleepable, 0)
         };
-        self.load_with(&what.program(sleepable), what.prog_type(), opts)
+        self.insns
+            .load(&what.program(sleepable), what.prog_type(), opts)
     }
 
     /// Loads a program by the rights of a BPF token.
@@ -201,7 +177,8 @@ impl Bulk {
             token_fd: token.as_raw_fd().unsigned_abs(),
             ..Default::default()
         };
-        self.load_with(&what.program(false), what.prog_type(), opts)
+        self.insns
+            .load(&what.program(false), what.prog_type(), opts)
     }
 
     /// Loads a session that has no trampoline.
@@ -210,17 +187,8 @@ impl Bulk {
             expected_attach_type: libbpf_sys::BPF_TRACE_KPROBE_SESSION,
             ..Default::default()
         };
-        self.load_with("kprobe_session", libbpf_sys::BPF_PROG_TYPE_KPROBE, opts)
-    }
-
-    fn load_with(
-        &self,
-        name: &str,
-        prog_type: bpf_prog_type,
-        opts: bpf_prog_load_opts,
-    ) -> io::Result<OwnedFd> {
-        let insns = self.insns.get(name).ok_or(io::ErrorKind::Unsupported)?;
-        bpf::load_insns(name, prog_type, insns, opts)
+        self.insns
+            .load("kprobe_session", libbpf_sys::BPF_PROG_TYPE_KPROBE, opts)
     }
 
     /// A place of its own for a program on this function. The place is the
