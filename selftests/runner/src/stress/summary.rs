@@ -5,9 +5,6 @@
 use super::board::{Count, Slot, COUNTS};
 use super::watch::Watch;
 
-/// What the module may say while all this goes on.
-pub const HARMLESS: &[&str] = &["loading out-of-tree module", "module verification failed"];
-
 const COLUMNS: [(Count, &str); COUNTS] = [
     (Count::Attached, "attached"),
     (Count::Detached, "detached"),

@@ -65,6 +65,20 @@ impl<'a> Turn<'a> {
         Ok(true)
     }
 
+    /// The same for an actor that uses the device and has nothing of it between two steps:
+    /// it does none while the device is to be left alone.
+    pub fn next_inside(&mut self) -> Result<bool> {
+        while self.next()? {
+            if !self.must_leave()? {
+                self.inside(true)?;
+                return Ok(true);
+            }
+            self.inside(false)?;
+            self.pause(50)?;
+        }
+        Ok(false)
+    }
+
     fn beat(&mut self) -> Result<()> {
         self.record.beat = board::now();
         Ok(self.stage.board.write(self.slot, &self.record)?)

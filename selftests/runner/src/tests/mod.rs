@@ -61,7 +61,7 @@ mod calls;
 mod close;
 pub mod compare;
 mod concurrent;
-mod cookie;
+pub(crate) mod cookie;
 mod cycles;
 mod dead;
 mod detach;

@@ -138,9 +138,7 @@ impl World<'_> {
                     kmod::load(&self.env.module)?;
                     hooks::write("shadow")?;
                 }
-                crate::tests::wait_for("the module is not in use", || {
-                    Ok(std::fs::read_to_string("/sys/module/rust_fsession/refcnt")? == "0\n")
-                })
+                crate::tests::wait_for("the module is not in use", || Ok(kmod::references()? == 0))
             },
             |()| kmod::unload(),
             |(), result| {

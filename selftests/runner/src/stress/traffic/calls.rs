@@ -8,19 +8,17 @@ use anyhow::Result;
 use rustix::event::{eventfd, EventfdFlags};
 use rustix::pipe::pipe;
 use rustix::process::{getpgid, getsid};
-use rustix::thread::{sched_setaffinity, CpuSet};
 
 use crate::bpf;
 use crate::stress::board::Count;
 use crate::stress::programs::What;
 use crate::stress::turn::Turn;
+use crate::tests::cookie::stay_on;
 
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     const BATCH: usize = 200;
-    let mut cpus = CpuSet::new();
-    cpus.set(turn.instance % turn.stage.cpus);
     // (Its CPU may be away; then it runs anywhere.)
-    let _ = sched_setaffinity(None, &cpus);
+    stay_on(turn.instance % turn.stage.cpus);
     let event = eventfd(0, EventfdFlags::CLOEXEC)?;
     let (reader, writer) = pipe()?;
     let id = turn.stage.programs.function("bpf_fentry_test1")?.id;

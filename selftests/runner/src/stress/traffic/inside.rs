@@ -27,13 +27,7 @@ const CHANGES: [&str; 3] = ["close", "remove", "add another"];
 
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     let mut ids = 0;
-    while turn.next()? {
-        if turn.must_leave()? {
-            turn.inside(false)?;
-            turn.pause(50)?;
-            continue;
-        }
-        turn.inside(true)?;
+    while turn.next_inside()? {
         ids += 2;
         // Who is frozen leaves the function, and enters it again.
         let _unfrozen = freezer::unfrozen()?;

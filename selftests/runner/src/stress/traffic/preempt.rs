@@ -8,12 +8,12 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Result};
-use rustix::thread::{sched_setaffinity, CpuSet};
 
 use crate::kallsyms::{self, Symbol};
 use crate::perf::Breakpoint;
 use crate::stress::board::Count;
 use crate::stress::turn::Turn;
+use crate::tests::cookie::stay_on;
 
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     // SAFETY: All bytes zero are a `sched_param`.
@@ -29,10 +29,8 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     let mut images = Vec::new();
     while turn.next()? {
         let cpu = turn.draw.below(turn.stage.cpus);
-        let mut cpus = CpuSet::new();
-        cpus.set(cpu);
         // (It may be away.)
-        let _ = sched_setaffinity(None, &cpus);
+        stay_on(cpu);
         if turn.draw.once_in(4) {
             keep(turn)?;
         } else if turn.draw.once_in(3) || images.is_empty() {

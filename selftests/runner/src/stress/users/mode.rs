@@ -14,14 +14,8 @@ use crate::stress::turn::Turn;
 const AWAY: [i32; 4] = [libc::ENOENT, libc::ENODEV, libc::ENXIO, libc::EIO];
 
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
-    while turn.next()? {
-        // To write to the file keeps the module.
-        if turn.must_leave()? {
-            turn.inside(false)?;
-            turn.pause(50)?;
-            continue;
-        }
-        turn.inside(true)?;
+    // To write to the file keeps the module.
+    while turn.next_inside()? {
         let mode = *turn
             .draw
             .pick(&[Mode::Takeover, Mode::Off, Mode::Shadow, Mode::Takeover]);

@@ -24,13 +24,7 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     assert_eq!(function.call, Call::TestRun);
     let place = turn.places().start;
     let mut ids = 0;
-    while turn.next()? {
-        if turn.must_leave()? {
-            turn.inside(false)?;
-            turn.pause(50)?;
-            continue;
-        }
-        turn.inside(true)?;
+    while turn.next_inside()? {
         let programs = &turn.stage.programs;
         programs.clear(place, 0)?;
         turn.say("open one for two")?;
