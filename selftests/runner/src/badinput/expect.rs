@@ -87,12 +87,19 @@ pub fn of(call: &Call, slots: Slots) -> Expect {
     }
 }
 
+/// What becomes of a call whose argument cannot be read, or perhaps not.
+fn unread<T>(call: &Call, all: Errnos) -> Option<Expect> {
+    match call.at.read(size_of::<T>()) {
+        Access::No => Some(Expect::only(&[EFAULT])),
+        Access::Perhaps => Some(Expect::any(all)),
+        Access::Yes => None,
+    }
+}
+
 fn add(call: &Call, slots: Slots) -> Expect {
     let all = errnos::add();
-    match call.at.read(size_of::<abi::Add>()) {
-        Access::No => return Expect::only(&[EFAULT]),
-        Access::Perhaps => return Expect::any(all),
-        Access::Yes => {}
+    if let Some(expect) = unread::<abi::Add>(call, all) {
+        return expect;
     }
     if call.flags != 0 {
         return Expect::only(&[EINVAL]);
@@ -111,10 +118,8 @@ fn add(call: &Call, slots: Slots) -> Expect {
 
 fn remove(call: &Call, slots: Slots) -> Expect {
     let all = errnos::remove();
-    match call.at.read(size_of::<abi::Remove>()) {
-        Access::No => return Expect::only(&[EFAULT]),
-        Access::Perhaps => return Expect::any(all),
-        Access::Yes => {}
+    if let Some(expect) = unread::<abi::Remove>(call, all) {
+        return expect;
     }
     if call.flags != 0 {
         return Expect::only(&[EINVAL]);
@@ -133,10 +138,8 @@ fn remove(call: &Call, slots: Slots) -> Expect {
 fn compare(call: &Call, case: &CaseInput, what: What) -> Expect {
     let raw = &case.raw;
     let all = errnos::compare();
-    match call.at.read(size_of::<abi::Case>()) {
-        Access::No => return Expect::only(&[EFAULT]),
-        Access::Perhaps => return Expect::any(all),
-        Access::Yes => {}
+    if let Some(expect) = unread::<abi::Case>(call, all) {
+        return expect;
     }
     if raw.nr_progs > abi::CASE_MAX_PROGS {
         return Expect::only(&[EINVAL]);
