@@ -9,7 +9,7 @@
 #        patience for stress().
 
 # Those that have to do with the module itself: neighbours take their time.
-module_actors="device shared links loads mode module calls sleepers inside asleep preempt"
+module_actors="device shared links loads mode module calls sleepers inside asleep leaving preempt"
 
 # Each has SECONDS to be found.
 teeth() { # SERIES

@@ -11,6 +11,8 @@
 //! | `draw`        | choices, from the seed and the actor's name                |
 //! | `turn`        | an actor's step                                            |
 //! | `programs`    | BPF programs, and what they saw                            |
+//! | `gate`        | holds a task where the module writes code                  |
+//! | `lock`        | between actors that may be killed                          |
 //! | `watch`       | starts, watches, kills and ends the actors                 |
 //! | `accounts`    | nothing is left of all that: before and after              |
 //! | `summary`     | the table at the end                                       |
@@ -24,7 +26,9 @@ mod accounts;
 mod board;
 mod cast;
 mod draw;
+mod gate;
 mod guard;
+mod lock;
 mod machine;
 mod neighbours;
 mod player;

@@ -107,6 +107,7 @@ impl Accounts {
         closing(stage)?;
         unload()?;
         self.check_gone()?;
+        slab::validate()?;
         check_kmemleak()
     }
 }

@@ -149,6 +149,13 @@ pub const CAST: &[Actor] = &[
         .times(2)
         .unless(traffic::asleep::missing)
         .mortal(),
+    actor(
+        "leaving",
+        "tasks stopped at the ends of an image",
+        traffic::leaving::act,
+    )
+    .unless(traffic::leaving::missing)
+    .mortal(),
     actor("preempt", "CPUs are taken away", traffic::preempt::act)
         .guest()
         .mortal(),

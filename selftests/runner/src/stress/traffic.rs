@@ -6,5 +6,8 @@
 pub mod asleep;
 pub mod calls;
 pub mod inside;
+pub mod leaving;
+pub mod outlived;
 pub mod preempt;
+pub mod realtime;
 pub mod sleepers;

@@ -21,17 +21,20 @@ pub struct Turn<'a> {
     pub life: u64,
     slot: usize,
     record: Slot,
+    /// Where `each()` is.
+    nr: usize,
 }
 
 impl<'a> Turn<'a> {
     pub fn new(
         stage: &'a Stage,
-        draw: Draw,
+        mut draw: Draw,
         instance: usize,
         life: u64,
         slot: usize,
         mortal: bool,
     ) -> Result<Self> {
+        let nr = draw.below(1 << 16);
         let mut record = stage.board.read(slot)?;
         record.inside = 0;
         record.pid = if mortal { std::process::id().into() } else { 0 };
@@ -42,6 +45,7 @@ impl<'a> Turn<'a> {
             life,
             slot,
             record,
+            nr,
         })
     }
 
@@ -153,6 +157,13 @@ impl<'a> Turn<'a> {
             self.beat()?;
         }
         Ok(())
+    }
+
+    /// These, one after the other, beginning where the seed says: for what is too rare to be
+    /// left to chance.
+    pub fn each<T: Copy>(&mut self, from: &[T]) -> T {
+        self.nr += 1;
+        from[self.nr % from.len()]
     }
 
     /// Keeps why the actor failed.

@@ -3,6 +3,7 @@
 //! Those who put programs on functions, and those who change how the kernel does it.
 
 pub mod attach;
+pub mod called;
 pub mod cgroups;
 pub mod functions;
 pub mod loads;

@@ -17,7 +17,7 @@ use super::draw::Draw;
 use super::guard::Guard;
 use super::player::{ended, perform, Player};
 use super::stage::{Stage, SLOTS};
-use super::{stuck, summary};
+use super::{gate, stuck, summary};
 use crate::klog::Klog;
 use crate::kmod;
 use crate::targets;
@@ -62,8 +62,11 @@ pub fn run(order: &Order) -> Result<bool> {
     let stage = Stage::new(&order.bpf, &order.module, order.seed, patience)?;
     let _guard = Guard::start(&stage.board)?;
     stage.board.deadline(Some(2 * patience))?;
-    for module in [order.module.clone(), stage.other_module(targets::MODULE)] {
-        kmod::load(&module).with_context(|| format!("cannot load {}", module.display()))?;
+    // Those that stay come first: or else what the module's init leaves free is theirs, and
+    // stack traces that lead there get names.
+    let others = [targets::MODULE, gate::MODULE].map(|name| stage.other_module(name));
+    for module in others.iter().chain([&order.module]) {
+        kmod::load(module).with_context(|| format!("cannot load {}", module.display()))?;
     }
     let mut watch = Watch {
         stage,

@@ -6,9 +6,10 @@
 use std::fs::{self, File};
 
 use anyhow::{Context, Result};
-use rustix::fs::{flock, FlockOperation};
+use rustix::fs::FlockOperation;
 
 use crate::stress::board::Count;
+use crate::stress::lock::lock;
 use crate::stress::turn::Turn;
 use crate::stress::users::cgroups::CGROUPS;
 
@@ -41,12 +42,6 @@ pub fn cgroup(turn: &mut Turn<'_>) -> Result<()> {
         turn.pause(500)?;
     }
     Ok(())
-}
-
-fn lock(name: &str, how: FlockOperation) -> Result<File> {
-    let lock = File::create(format!("/tmp/stress.{name}"))?;
-    flock(&lock, how)?;
-    Ok(lock)
 }
 
 /// A task that sleeps in a program cannot be frozen, nor can one that waits for it as

@@ -11,12 +11,15 @@ use anyhow::{ensure, Context, Result};
 use rustix::process::getpriority_process;
 use rustix::system::sysinfo;
 
+use super::outlived;
 use crate::attach::{Trampoline, Via};
 use crate::stress::board::Count;
 use crate::stress::machine::freezer;
 use crate::stress::programs::What;
 use crate::stress::turn::Turn;
 use crate::userfault::Page;
+
+const BY_DEVICE: &str = "__x64_sys_getpriority";
 
 pub fn missing() -> Option<String> {
     Page::new()
@@ -27,7 +30,7 @@ pub fn missing() -> Option<String> {
 /// The first one by the device, the second one by links, each on a function of its own.
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
     let (via, name) = match turn.instance {
-        0 => (Via::Device, "__x64_sys_getpriority"),
+        0 => (Via::Device, BY_DEVICE),
         _ => (Via::Link, "__x64_sys_sysinfo"),
     };
     let id = turn.stage.programs.function(name)?.id;
@@ -71,6 +74,10 @@ fn once(turn: &mut Turn<'_>, via: Via, id: u32, nr: u64) -> Result<()> {
         return Ok(());
     }
     turn.count(Count::Attached, 1);
+    let image = match tramp.device() {
+        Some(device) => Some(device.info()?.image_addr),
+        None => None,
+    };
     let call = || match via {
         Via::Device => drop(getpriority_process(None)),
         _ => drop(sysinfo()),
@@ -86,11 +93,14 @@ fn once(turn: &mut Turn<'_>, via: Via, id: u32, nr: u64) -> Result<()> {
         };
         drop(tramp);
         drop(prog);
-        let paused = turn.pause(500);
+        let stayed = match (&asleep, image) {
+            (Ok(true), Some(image)) if turn.each(&[true, false]) => stays(turn, image),
+            _ => turn.pause(500),
+        };
         page.fill(1)?;
         sleeper.join().expect("a sleeper does not panic");
         let slept = asleep?;
-        detached.and(paused)?;
+        detached.and(stayed)?;
         turn.count(Count::Detached, 1);
         turn.count(Count::Actions, slept.into());
         Ok(())
@@ -98,6 +108,18 @@ fn once(turn: &mut Turn<'_>, via: Via, id: u32, nr: u64) -> Result<()> {
     let seen = turn.stage.programs.seen(place)?;
     ensure!(seen.wrong == 0 && seen.alone == 0, "{what:?} saw {seen:?}");
     turn.count(Count::Events, seen.entries + seen.returns);
+    Ok(())
+}
+
+/// The image of a task that sleeps outlives one that nobody needs.
+fn stays(turn: &mut Turn<'_>, image: u64) -> Result<()> {
+    turn.say("outlive another image")?;
+    outlived::wait(turn)?;
+    ensure!(
+        outlived::is_listed(BY_DEVICE, image)?,
+        "an image is freed, and a task is asleep in a program of it"
+    );
+    turn.count(Count::Checked, 1);
     Ok(())
 }
 

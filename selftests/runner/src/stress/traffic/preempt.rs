@@ -4,11 +4,11 @@
 //! needs it: tasks are stopped at any instruction, and with a breakpoint at the first one
 //! of an image, where nothing but its grace periods keeps it.
 
-use std::io;
 use std::time::{Duration, Instant};
 
-use anyhow::{ensure, Result};
+use anyhow::Result;
 
+use super::realtime;
 use crate::kallsyms::{self, Symbol};
 use crate::perf::Breakpoint;
 use crate::stress::board::Count;
@@ -16,16 +16,7 @@ use crate::stress::turn::Turn;
 use crate::tests::cookie::stay_on;
 
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
-    // SAFETY: All bytes zero are a `sched_param`.
-    let mut param: libc::sched_param = unsafe { std::mem::zeroed() };
-    param.sched_priority = 10;
-    // SAFETY: The structure outlives the call, which is for this task.
-    let ret = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &param) };
-    ensure!(
-        ret == 0,
-        "no real-time priority: {}",
-        io::Error::last_os_error()
-    );
+    realtime::first(10)?;
     let mut images = Vec::new();
     while turn.next()? {
         let cpu = turn.draw.below(turn.stage.cpus);

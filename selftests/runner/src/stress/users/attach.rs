@@ -172,6 +172,7 @@ impl<'t, 'a> User<'t, 'a> {
                     seen.entries + seen.returns == 0,
                     "a program that was not attached ({err}) saw {seen:?}"
                 );
+                self.check_absent(nr, prog.as_fd())?;
                 self.free.push(place);
                 return Ok(());
             }
@@ -224,10 +225,8 @@ impl<'t, 'a> User<'t, 'a> {
         self.turn
             .say(format!("remove {:?} from {name}", attached.what))?;
         self.check(&attached, true)?;
-        let open = &mut self.open[nr];
-        open.tramp
-            .try_remove_fd(attached.id, attached.prog.as_fd())
-            .with_context(|| format!("cannot detach from {name}"))?;
+        self.detach(nr, &attached)
+            .with_context(|| format!("from {name}"))?;
         self.turn.count(Count::Detached, 1);
         self.gone(attached)?;
         self.check_device(nr)

@@ -4,7 +4,7 @@
 //! going, and under the feet of the images that it built for the kernel.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,9 @@ use crate::bpf;
 use crate::device::Device;
 use crate::hooks::{self, Mode, Stats};
 use crate::kmod;
+use crate::probe::Kind;
 use crate::stress::board::Count;
+use crate::stress::gate::Gate;
 use crate::stress::machine::freezer;
 use crate::stress::programs::What;
 use crate::stress::stuck;
@@ -28,27 +30,45 @@ const FILES: [&str; 4] = [
     "/sys/kernel/debug/rust_fsession/mismatches/00",
 ];
 
+/// What a caller attaches to that is held in a hook, and for which part of the time that an
+/// actor may wait: to unload the module takes less.
+const HELD_TARGET: &str = "__x64_sys_times";
+const HELD: u32 = 20;
+
 /// How long the module stays at least.
 const STAYS: Duration = Duration::from_secs(3);
 
 pub fn act(turn: &mut Turn<'_>) -> Result<()> {
+    let mut ways = WAYS.iter().cycle();
     while turn.next()? {
         let begin = Instant::now();
-        match turn.draw.below(3) {
-            0 => at_once(turn)?,
-            _ => alone(turn)?,
+        match ways.next() {
+            Some(Way::WithCaller) => alone(turn, caller_in_hook)?,
+            Some(Way::Unused) => alone(turn, unused)?,
+            _ => at_once(turn)?,
         }
         // Others want to do something, too, and had to wait.
         let took = begin.elapsed();
         turn.say("leave the module alone")?;
-        turn.wait(STAYS.max(took))?;
+        turn.wait(STAYS.max(2 * took))?;
         turn.pause(3000)?;
     }
     turn.stage.board.leave(false)?;
     Ok(())
 }
 
-/// Whoever is there.
+/// How the module is unloaded.
+enum Way {
+    /// While a caller is in one of its hooks.
+    WithCaller,
+    /// Whoever is there.
+    AtOnce,
+    /// When nobody is, which takes the longest.
+    Unused,
+}
+
+const WAYS: [Way; 4] = [Way::WithCaller, Way::AtOnce, Way::Unused, Way::AtOnce];
+
 fn at_once(turn: &mut Turn<'_>) -> Result<()> {
     turn.say("unload while others are there")?;
     Stats::read()?.check_clean()?;
@@ -79,9 +99,8 @@ fn load(turn: &mut Turn<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Asks everybody off the device, sees that nothing lets go of the module which still
-/// needs it, and unloads.
-fn alone(turn: &mut Turn<'_>) -> Result<()> {
+/// Asks everybody off the device, unloads the module, and loads it.
+fn alone(turn: &mut Turn<'_>, unload: fn(&mut Turn<'_>) -> Result<()>) -> Result<()> {
     turn.say("ask everybody off the device")?;
     turn.stage.board.leave(true)?;
     let board = &turn.stage.board;
@@ -98,19 +117,74 @@ fn alone(turn: &mut Turn<'_>) -> Result<()> {
     if turn.is_over()? {
         return Ok(());
     }
+    unload(turn)?;
+    load(turn)?;
+    turn.stage.board.leave(false)?;
+    Ok(())
+}
+
+/// Sees that nothing lets go of the module which still needs it, and unloads.
+fn unused(turn: &mut Turn<'_>) -> Result<()> {
     files_open(turn)?;
     task_in_image(turn)?;
     Stats::read()?.check_clean()?;
     turn.say("unload")?;
-    let unfrozen = freezer::unfrozen()?;
-    turn.wait_for("the module can be unloaded", || match kmod::unload() {
+    let _unfrozen = freezer::unfrozen()?;
+    turn.wait_for("the module can be unloaded", unloaded)
+}
+
+/// `false` while somebody uses the module.
+fn unloaded() -> Result<bool> {
+    match kmod::unload() {
         Ok(()) => Ok(true),
         Err(err) if err.raw_os_error() == Some(libc::EWOULDBLOCK) => Ok(false),
-        Err(err) => Err(err.into()),
+        Err(err) => Err(err).context("cannot unload the module"),
+    }
+}
+
+/// Unloads the module while a task is asleep in one of its hooks, which waits for that.
+fn caller_in_hook(turn: &mut Turn<'_>) -> Result<()> {
+    turn.say("unload with a caller in a hook")?;
+    let _unfrozen = freezer::unfrozen()?;
+    let programs = &turn.stage.programs;
+    let place = turn.places().start;
+    programs.clear(place, 0)?;
+    let id = programs.function(HELD_TARGET)?.id;
+    let prog = match programs.load_for(What::Fentry, false, id) {
+        Err(err) if turn.stage.may_fail(&err) => {
+            return turn.wait_for("the module can be unloaded", unloaded)
+        }
+        prog => prog.context("cannot load a program")?,
+    };
+    // May meet somebody who has turned ftrace off. Then C builds, and the task is held in that.
+    let in_hook = hooks::write(Mode::Takeover.name()).is_ok();
+    let cookie = turn.cookie(place, 1);
+    let link = thread::scope(|scope| -> Result<Option<OwnedFd>> {
+        let attach = || bpf::link(prog.as_fd(), Kind::Fentry.attach_type(), cookie);
+        let (gate, caller) = Gate::hold(scope, attach)?;
+        turn.wait_for("a caller is held", || {
+            Ok(gate.holds()? || caller.is_finished())
+        })?;
+        let unloader = scope.spawn(unloaded);
+        turn.wait(turn.stage.patience / HELD)?;
+        // (Somebody else may have had the module in use.)
+        let early = unloader.is_finished() && gate.holds()?;
+        drop(gate);
+        let linked = caller.join().expect("a caller does not panic");
+        let unloaded = unloader.join().expect("an unloader does not panic")?;
+        ensure!(
+            !(in_hook && early && unloaded),
+            "the module was unloaded, and a caller was in one of its hooks"
+        );
+        if !unloaded {
+            turn.wait_for("the module can be unloaded", self::unloaded)?;
+        }
+        match linked {
+            Err(err) if turn.stage.may_fail(&err) => Ok(None),
+            linked => linked.context("cannot attach").map(Some),
+        }
     })?;
-    drop(unfrozen);
-    load(turn)?;
-    turn.stage.board.leave(false)?;
+    turn.count(Count::Actions, link.is_some().into());
     Ok(())
 }
 

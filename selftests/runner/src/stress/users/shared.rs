@@ -7,15 +7,18 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
 
-use super::functions::Call;
+use super::{called, functions::Call};
 use crate::bpf;
 use crate::device::Device;
 use crate::stress::board::Count;
 use crate::stress::programs::What;
+use crate::stress::traffic::realtime;
 use crate::stress::turn::Turn;
+use crate::tests::{cookie::stay_on, settle};
 
 pub const TARGET: &str = "bpf_fentry_test9";
 
@@ -33,19 +36,33 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
             turn.pause(100)?;
             continue;
         };
-        let prog = match programs.load_for(What::WithCookie, false, function.id) {
-            Err(err) if turn.stage.may_fail(&err) => continue,
-            prog => prog.context("cannot load a session")?,
+        let load = |what| programs.load_for(what, false, function.id);
+        let (prog, other) = match (load(What::WithCookie), load(What::Fexit)) {
+            (Err(err), _) | (_, Err(err)) if turn.stage.may_fail(&err) => continue,
+            (prog, other) => (
+                prog.context("cannot load a session")?,
+                other.context("cannot load a program")?,
+            ),
         };
-        turn.count(Count::Loaded, 1);
-        ids += 1;
-        let cookie = turn.cookie(place, ids);
+        turn.count(Count::Loaded, 2);
+        ids += 2;
+        let (cookie, of_other) = (turn.cookie(place, ids), turn.cookie(place + 1, ids + 1));
+        let add = || device.add_only(prog.as_fd(), cookie);
 
-        turn.say("add by two")?;
-        let added = both(|| device.add_only(prog.as_fd(), cookie));
+        let added = if turn.each(&[true, false]) {
+            turn.say("add by two")?;
+            both(add)
+        } else {
+            turn.say("add by two that wait for a third one")?;
+            queued(|| device.add_only(other.as_fd(), of_other), add)?
+        };
         one(&added, libc::EBUSY).context("two add one program")?;
-        let info = device.info()?;
-        ensure!(info.nr_progs() == 1, "{} programs for one", info.nr_progs());
+        let (info, has_other) = (device.info()?, device.remove_only(other.as_fd()).is_ok());
+        ensure!(
+            info.nr_progs() == 1 + u32::from(has_other),
+            "{} programs for one, or two",
+            info.nr_progs()
+        );
         turn.count(Count::Attached, 1);
 
         let before = programs.seen(place)?;
@@ -62,10 +79,18 @@ pub fn act(turn: &mut Turn<'_>) -> Result<()> {
         );
         turn.count(Count::Checked, 1);
 
-        turn.say("remove by two")?;
-        let removed = both(|| device.remove_only(prog.as_fd()));
+        turn.say("remove by two what a third one calls")?;
+        let call = || bpf::test_run(prog.as_fd()).map(|_| ()).map_err(Into::into);
+        let remove = || both(|| device.remove_only(prog.as_fd()));
+        let removed = called::meanwhile(turn.stage.cpus, call, remove)?;
         one(&removed, libc::ENOENT).context("two remove one program")?;
         turn.count(Count::Detached, 1);
+        settle()?;
+        let (seen, missed) = (programs.seen(place)?, bpf::misses(prog.as_fd())?);
+        ensure!(
+            seen.wrong == 0 && seen.alone <= missed,
+            "a session saw {seen:?}, left out {missed} times"
+        );
         turn.pause(50)?;
     }
     Ok(())
@@ -83,6 +108,37 @@ fn both(act: impl Fn() -> io::Result<()> + Sync) -> [io::Result<()>; 2] {
         let own = wait_and_act();
         [own, other.join().expect("a thread does not panic")]
     })
+}
+
+/// Has two threads do it that wait for a third one, which does `long`. The second one takes
+/// the CPU from the first one as soon as that lets it.
+fn queued(
+    long: impl Fn() -> io::Result<()> + Sync,
+    act: impl Fn() -> io::Result<()> + Sync,
+) -> Result<[io::Result<()>; 2]> {
+    const APART: Duration = Duration::from_millis(5);
+
+    let results = thread::scope(|scope| {
+        let long = scope.spawn(|| {
+            stay_on(1);
+            long()
+        });
+        thread::sleep(APART);
+        let first = scope.spawn(|| {
+            stay_on(0);
+            act()
+        });
+        thread::sleep(APART);
+        let second = scope.spawn(|| {
+            stay_on(0);
+            realtime::first(1).map_err(io::Error::other)?;
+            act()
+        });
+        [long, first, second].map(|thread| thread.join().expect("a thread does not panic"))
+    });
+    let [long, first, second] = results;
+    long.context("cannot add a program")?;
+    Ok([first, second])
 }
 
 fn failed(result: &io::Result<()>, errno: i32) -> bool {

@@ -2,16 +2,15 @@
 
 //! What a user knows of its programs, held against what the module and they say.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{bail, ensure, Context, Result};
-use rustix::process::{getpgid, getsid};
 
-use super::{Attached, User};
+use super::{Attached, Open, User};
 use crate::attach::Via;
 use crate::bpf;
 use crate::stress::board::Count;
-use crate::stress::users::functions::Call;
+use crate::stress::users::{called, functions::Call};
 use crate::tests::settle;
 
 impl User<'_, '_> {
@@ -31,6 +30,54 @@ impl User<'_, '_> {
             info.nr_progs(),
             open.function.name,
             open.attached.len()
+        );
+        Ok(())
+    }
+
+    /// What was refused is not there.
+    pub(super) fn check_absent(&self, nr: usize, prog: BorrowedFd<'_>) -> Result<()> {
+        let Some(device) = self.open[nr].tramp.device() else {
+            return Ok(());
+        };
+        let errno = device
+            .remove_only(prog)
+            .err()
+            .and_then(|e| e.raw_os_error());
+        ensure!(
+            errno == Some(libc::ENOENT),
+            "removing what was not attached: {errno:?}"
+        );
+        Ok(())
+    }
+
+    /// Detaches a program, while somebody calls the function all the time: its two calls are
+    /// patched out in an order that shows no return without its entry.
+    pub(super) fn detach(&self, nr: usize, attached: &Attached) -> Result<()> {
+        let Open {
+            tramp, function, ..
+        } = &self.open[nr];
+        let prog = attached.prog.as_fd();
+        let detach = || {
+            let detached = tramp.try_remove_fd(attached.id, prog);
+            detached.context("cannot detach")
+        };
+        if self.via != Via::Device || function.call == Call::No {
+            return detach();
+        }
+        let alone = || -> Result<(u64, u64)> {
+            let seen = self.turn.stage.programs.seen(attached.place)?;
+            Ok((seen.alone, bpf::misses(prog)?))
+        };
+        let before = alone()?;
+        called::meanwhile(self.turn.stage.cpus, || function.call(prog), detach)??;
+        settle()?;
+        let after = alone()?;
+        ensure!(
+            after.0 - before.0 <= after.1 - before.1,
+            "{} returns without an entry while {:?} was detached, left out {} times",
+            after.0 - before.0,
+            attached.what,
+            after.1 - before.1
         );
         Ok(())
     }
@@ -90,12 +137,7 @@ impl User<'_, '_> {
             };
             let before = open.attached.iter().map(own).collect::<Result<Vec<_>>>()?;
             for _ in 0..CALLS {
-                match open.function.call {
-                    Call::Getpgid => drop(getpgid(None)?),
-                    Call::Getsid => drop(getsid(None)?),
-                    Call::TestRun => drop(bpf::test_run(open.attached[0].prog.as_fd())?),
-                    Call::No => (),
-                }
+                open.function.call(open.attached[0].prog.as_fd())?;
             }
             let after = open.attached.iter().map(own).collect::<Result<Vec<_>>>()?;
             for ((attached, before), after) in open.attached.iter().zip(before).zip(after) {
