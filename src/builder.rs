@@ -20,6 +20,7 @@
 //! | `frame`    | layout of the stack frame                                    |
 //! | `args`     | saving, restoring and passing arguments                      |
 //! | `programs` | call sequences of programs                                   |
+//! | `relocation` | what depends on the place of an image                     |
 //! | `image`    | the whole image                                              |
 //! | `tests`    | unit tests, for the host and for KUnit                       |
 //!
@@ -45,6 +46,7 @@ mod machine;
 mod model;
 mod programs;
 mod quirks;
+pub(crate) mod relocation;
 mod request;
 pub(crate) mod sink;
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
@@ -55,12 +57,14 @@ pub use flags::Flags;
 pub use machine::{CallDepth, Callee, Machine, Preamble};
 pub use model::{FuncModel, MAX_ARGS};
 pub use quirks::Quirks;
+pub use relocation::{Movable, Relocations, MAX_REL32};
 pub use request::{Marks, Program, Programs, Request, Skip, Target, MAX_LINKS};
 
 use error::Result;
 use image::Generator;
+use relocation::Recorder;
 use request::Skips;
-use sink::Sink;
+use sink::{Counter, Writer, PAGE};
 
 /// Maximum size of an image in bytes, safety tail included: one page, as in C (`PAGE_SIZE`).
 pub const IMAGE_MAX: u16 = 4096;
@@ -93,7 +97,40 @@ pub(crate) const ENDBR_INSN_SIZE: u16 = 4;
 /// After an error the contents of `buf` and `skips` are undefined. Nothing outside of them is ever
 /// written.
 pub fn build(req: &Request<'_>, ip: u64, buf: &mut [u8], skips: &mut [Skip]) -> Result<Marks> {
-    Generator::new(req, Sink::over(buf, ip), Skips::over(skips))?.image()
+    let (marks, _) = generate(req, ip, buf, skips, Recorder::none())?;
+    Ok(marks)
+}
+
+/// Builds the image for `req` in `buf` as [`build`] does, and finds out what depends on its place:
+/// `rel32` receives the offsets of displacements. An image that is [`Movable`] can get another place
+/// without being built again.
+///
+/// # Errors
+///
+/// Those of [`build`]; [`Error::TooBig`] if `rel32` has less than [`MAX_REL32`] elements and more are
+/// needed.
+pub fn draft(
+    req: &Request<'_>,
+    ip: u64,
+    buf: &mut [u8],
+    skips: &mut [Skip],
+    rel32: &mut [u16],
+) -> Result<(Marks, Relocations)> {
+    generate(req, ip, buf, skips, Recorder::over(rel32))
+}
+
+fn generate(
+    req: &Request<'_>,
+    ip: u64,
+    buf: &mut [u8],
+    skips: &mut [Skip],
+    relocations: Recorder<'_>,
+) -> Result<(Marks, Relocations)> {
+    let skips = Skips::over(skips);
+    match buf.first_chunk_mut::<PAGE>() {
+        Some(page) => Generator::new(req, Writer::new(page, ip), skips, relocations)?.image(),
+        None => Generator::new(req, Writer::new(buf, ip), skips, relocations)?.image(),
+    }
 }
 
 /// Returns size and marks of the image for `req` without writing it.
@@ -106,5 +143,7 @@ pub fn build(req: &Request<'_>, ip: u64, buf: &mut [u8], skips: &mut [Skip]) -> 
 ///
 /// Those of [`build`].
 pub fn measure(req: &Request<'_>, ip: u64) -> Result<Marks> {
-    Generator::new(req, Sink::counting(ip), Skips::counting())?.image()
+    let (skips, relocations) = (Skips::counting(), Recorder::none());
+    let (marks, _) = Generator::new(req, Counter::new(ip), skips, relocations)?.image()?;
+    Ok(marks)
 }

@@ -2,12 +2,13 @@
 
 //! Moves the function's arguments between caller, programs and function.
 
-use super::asm::{Cond, Gpr, Label, Mem, RAX};
+use super::asm::{Cond, Gpr, Label, Slot, RAX};
 use super::error::Result;
 use super::image::Generator;
 use super::model::Place;
+use super::sink::Sink;
 
-impl Generator<'_> {
+impl<S: Sink> Generator<'_, S> {
     /// Saves the arguments at `ctx`, where programs read them.
     ///
     /// Counterpart of `save_args()` for the programs.
@@ -64,7 +65,7 @@ impl Generator<'_> {
     /// Clears the upper half of a copied stack argument if the caller may not have written it.
     ///
     /// Counterpart of `clean_stack_garbage()`.
-    fn clear_garbage(&mut self, copy: Mem) -> Result {
+    fn clear_garbage(&mut self, copy: Slot) -> Result {
         if self.req.target.model.has_half_word() {
             self.asm.store32_imm(copy.up_bytes(4)?, 0)?;
         }

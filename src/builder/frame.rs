@@ -2,19 +2,16 @@
 
 //! Layout of an image's stack frame.
 
-use super::asm::{Mem, RBP};
+use super::asm::Slot;
 use super::error::{Error, Result};
 use super::{Flags, Request};
 use core::ops::Range;
 
 /// The return value, if [`Flags::keep_return_value`].
-pub(super) const RETURN_VALUE: Mem = Mem {
-    base: RBP,
-    disp: -8,
-};
+pub(super) const RETURN_VALUE: Slot = Slot { disp: -8 };
 
 /// The image's return address, which is in the function.
-pub(super) const RETURN_ADDRESS: Mem = Mem { base: RBP, disp: 8 };
+pub(super) const RETURN_ADDRESS: Slot = Slot { disp: 8 };
 
 /// The stack frame of an image. From the top down:
 ///
@@ -36,18 +33,18 @@ pub(super) const RETURN_ADDRESS: Mem = Mem { base: RBP, disp: 8 };
 /// tail_call_count  tail call counter                   with TAIL_CALL_CTX
 /// ```
 pub(super) struct Frame {
-    pub(super) caller_args: Mem,
-    pub(super) ctx: Mem,
-    pub(super) meta: Mem,
-    pub(super) ip: Mem,
-    pub(super) cookies: Mem,
+    pub(super) caller_args: Slot,
+    pub(super) ctx: Slot,
+    pub(super) meta: Slot,
+    pub(super) ip: Slot,
+    pub(super) cookies: Slot,
     /// Positions of the session cookies: `ctx[-index]`.
     pub(super) cookie_indexes: Range<u8>,
-    pub(super) rbx: Mem,
-    pub(super) run_ctx: Mem,
-    pub(super) bpf_cookie: Mem,
-    pub(super) orig_args: Mem,
-    pub(super) tail_call_count: Mem,
+    pub(super) rbx: Slot,
+    pub(super) run_ctx: Slot,
+    pub(super) bpf_cookie: Slot,
+    pub(super) orig_args: Slot,
+    pub(super) tail_call_count: Slot,
     /// Size in bytes, without the tail call counter, which is pushed.
     pub(super) size: i32,
 }
@@ -123,11 +120,10 @@ struct Stack {
 
 impl Stack {
     /// Reserves `words` and returns the lowest of them.
-    fn reserve(&mut self, words: u16) -> Result<Mem> {
+    fn reserve(&mut self, words: u16) -> Result<Slot> {
         self.words = self.words.checked_add(words).ok_or(Error::OutOfRange)?;
         let disp = i32::from(self.words).checked_mul(-8);
-        Ok(Mem {
-            base: RBP,
+        Ok(Slot {
             disp: disp.ok_or(Error::OutOfRange)?,
         })
     }

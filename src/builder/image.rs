@@ -5,35 +5,41 @@
 //! C source: `__arch_prepare_bpf_trampoline()` in
 //! [`arch/x86/net/bpf_jit_comp.c`](srctree/arch/x86/net/bpf_jit_comp.c)
 
-use super::asm::{Asm, Mem, RAX, RBP, RBX, RDI, RSP};
+use super::asm::{Asm, Slot, RAX, RBP, RBX, RDI, RSP};
 use super::error::Result;
 use super::frame::{Frame, RETURN_ADDRESS, RETURN_VALUE};
+use super::relocation::{Recorder, Relocations};
 use super::request::Skips;
 use super::sink::Sink;
 use super::{Callee, Flags, Marks, Preamble, Request, ENDBR_INSN_SIZE, PATCH_SIZE};
 use crate::session::FuncMeta;
 
 /// Generator of an image.
-pub(super) struct Generator<'a> {
+pub(super) struct Generator<'a, S> {
     pub(super) req: &'a Request<'a>,
     pub(super) frame: Frame,
-    pub(super) asm: Asm<'a>,
+    pub(super) asm: Asm<'a, S>,
     pub(super) skips: Skips<'a>,
 }
 
-impl<'a> Generator<'a> {
-    pub(super) fn new(req: &'a Request<'a>, sink: Sink<'a>, skips: Skips<'a>) -> Result<Self> {
+impl<'a, S: Sink> Generator<'a, S> {
+    pub(super) fn new(
+        req: &'a Request<'a>,
+        sink: S,
+        skips: Skips<'a>,
+        relocations: Recorder<'a>,
+    ) -> Result<Self> {
         req.check()?;
         Ok(Self {
             req,
             frame: Frame::new(req)?,
-            asm: Asm::new(sink, req.machine.call_depth),
+            asm: Asm::new(sink, req.machine.call_depth, relocations),
             skips,
         })
     }
 
     /// Generates the image.
-    pub(super) fn image(mut self) -> Result<Marks> {
+    pub(super) fn image(mut self) -> Result<(Marks, Relocations)> {
         let programs = self.req.programs;
         let meta = FuncMeta::new(self.req.target.model.nr_words());
         let call_orig = self.has(Flags::CALL_ORIG);
@@ -99,12 +105,13 @@ impl<'a> Generator<'a> {
         let fp_end = self.asm.pos();
         self.end()?;
 
-        Ok(Marks {
+        let marks = Marks {
             code_len: self.asm.pos(),
             fp_start,
             fp_end,
             nr_skips: self.skips.len(),
-        })
+        };
+        Ok((marks, self.asm.relocations()))
     }
 
     fn has(&self, flag: Flags) -> bool {
@@ -155,7 +162,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Counterpart of `emit_store_stack_imm64()`.
-    fn store_imm(&mut self, dst: Mem, imm: u64) -> Result {
+    fn store_imm(&mut self, dst: Slot, imm: u64) -> Result {
         self.asm.mov_imm(RAX, imm)?;
         self.asm.store(dst, RAX)
     }
@@ -170,7 +177,7 @@ impl<'a> Generator<'a> {
 
     /// Calls `__bpf_tramp_enter()` or `__bpf_tramp_exit()`.
     fn call_with_image(&mut self, callee: Callee) -> Result {
-        self.asm.mov_imm(RDI, self.req.image)?;
+        self.asm.mov_image(RDI, self.req.image)?;
         self.asm.call(callee)
     }
 

@@ -6,10 +6,11 @@ use super::asm::{Cond, Label, RAX, RBX, RDI, RDX, RSI};
 use super::error::{Error, Result};
 use super::frame::RETURN_VALUE;
 use super::image::Generator;
+use super::sink::Sink;
 use super::{Program, Skip, MAX_LINKS, PATCH_SIZE};
 use crate::session::FuncMeta;
 
-impl Generator<'_> {
+impl<S: Sink> Generator<'_, S> {
     /// Runs entry or exit programs, each with the index of its session cookie in the metadata word.
     ///
     /// The word is not changed for a program without a session cookie.

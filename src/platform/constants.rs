@@ -70,7 +70,7 @@ const fn check_images() {
         }
         assert!(PATCH_SIZE as u32 == kernel::CALL_INSN_SIZE);
         assert!(!features::IBT || ENDBR_INSN_SIZE as u32 == kernel::ENDBR_INSN_SIZE);
-        assert!(ASM_NOP_MAX == kernel::ASM_NOP_MAX as usize);
+        assert!(ASM_NOP_MAX as u32 == kernel::ASM_NOP_MAX);
         assert!(kernel::RET_DEPTH_SHIFT == 0 || RET_DEPTH_SHIFT as u32 == kernel::RET_DEPTH_SHIFT);
     }
 }

@@ -37,6 +37,11 @@ impl Gpr {
         self.0 & 7
     }
 
+    /// Whether an operand with this base has a SIB byte: RSP and R12.
+    pub(super) const fn has_sib(self) -> bool {
+        self.low() == RSP.low()
+    }
+
     /// The fourth bit, in a REX prefix.
     pub(super) const fn high(self) -> u8 {
         self.0 >> 3
@@ -50,20 +55,37 @@ pub(crate) struct Mem {
     pub(crate) disp: i32,
 }
 
-impl Mem {
+/// The operand `[rbp + disp]`, which is all that images address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) disp: i32,
+}
+
+impl Slot {
     /// The operand `words` 8-byte words higher.
+    #[inline(always)]
     pub(crate) fn up(self, words: impl Into<u16>) -> Result<Self> {
         let bytes = words.into().checked_mul(8);
         self.up_bytes(bytes.ok_or(Error::OutOfRange)?)
     }
 
     /// The operand `bytes` higher.
+    #[inline(always)]
     pub(crate) fn up_bytes(self, bytes: u16) -> Result<Self> {
         let disp = self.disp.checked_add(i32::from(bytes));
         Ok(Self {
             disp: disp.ok_or(Error::OutOfRange)?,
-            ..self
         })
+    }
+}
+
+impl From<Slot> for Mem {
+    #[inline(always)]
+    fn from(slot: Slot) -> Self {
+        Self {
+            base: RBP,
+            disp: slot.disp,
+        }
     }
 }
 
@@ -90,7 +112,8 @@ impl Cond {
 /// Binding it to its position consumes it.
 #[must_use = "a jump to a label that is never bound goes astray"]
 pub(crate) struct Label<const N: usize> {
-    pub(super) jumps: [Option<Jump>; N],
+    jumps: [Jump; N],
+    len: usize,
 }
 
 /// A jump without its displacement.
@@ -109,12 +132,26 @@ pub(super) enum Reach {
 
 impl<const N: usize> Label<N> {
     pub(crate) const fn new() -> Self {
-        Self { jumps: [None; N] }
+        const NONE: Jump = Jump {
+            end: 0,
+            reach: Reach::Near,
+        };
+        Self {
+            jumps: [NONE; N],
+            len: 0,
+        }
     }
 
+    #[inline(always)]
     pub(super) fn add(&mut self, jump: Jump) -> Result {
-        let free = self.jumps.iter_mut().find(|jump| jump.is_none());
-        *free.ok_or(Error::OutOfRange)? = Some(jump);
+        *self.jumps.get_mut(self.len).ok_or(Error::OutOfRange)? = jump;
+        self.len = self.len.saturating_add(1);
         Ok(())
+    }
+
+    /// The jumps so far.
+    #[inline(always)]
+    pub(super) fn into_jumps(self) -> impl Iterator<Item = Jump> {
+        self.jumps.into_iter().take(self.len)
     }
 }

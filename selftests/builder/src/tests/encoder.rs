@@ -9,7 +9,8 @@ mod properties;
 
 use super::disasm::{decode, text, Symbols};
 use crate::builder::asm::{Asm, Gpr};
-use crate::builder::sink::Sink;
+use crate::builder::relocation::Recorder;
+use crate::builder::sink::Writer;
 use crate::builder::{CallDepth, Error};
 
 /// Address of the code.
@@ -27,10 +28,10 @@ const R32: [&str; 16] = [
 /// The bytes that `emit` emits.
 fn assemble(
     call_depth: Option<CallDepth>,
-    emit: impl FnOnce(&mut Asm<'_>) -> Result<(), Error>,
+    emit: impl FnOnce(&mut Asm<'_, Writer<'_, [u8]>>) -> Result<(), Error>,
 ) -> Result<Vec<u8>, Error> {
     let mut code = [0; 256];
-    let mut asm = Asm::new(Sink::over(&mut code, IP), call_depth);
+    let mut asm = Asm::new(Writer::new(&mut code[..], IP), call_depth, Recorder::none());
     emit(&mut asm)?;
     let len = asm.pos();
     Ok(code[..len.into()].to_vec())
@@ -44,7 +45,10 @@ fn texts(code: &[u8]) -> Vec<String> {
 
 /// Checks that `emit` emits one instruction with this text, and returns its length.
 #[track_caller]
-fn one(expected: &str, emit: impl FnOnce(&mut Asm<'_>) -> Result<(), Error>) -> usize {
+fn one(
+    expected: &str,
+    emit: impl FnOnce(&mut Asm<'_, Writer<'_, [u8]>>) -> Result<(), Error>,
+) -> usize {
     let code = assemble(None, emit).unwrap();
     assert_eq!(texts(&code), [expected], "{code:02x?}");
     code.len()

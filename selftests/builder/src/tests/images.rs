@@ -5,7 +5,10 @@
 use super::disasm::decode;
 use super::fixture::{program, Case, IP};
 use super::strategy::{cases, sane_cases};
-use crate::builder::{build, measure, Error, Flags, Preamble, Program, Skip, PATCH_SIZE};
+use crate::builder::{
+    build, draft, measure, Error, Flags, Movable, Preamble, Program, Request, Skip, MAX_LINKS,
+    MAX_REL32, PATCH_SIZE,
+};
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use proptest::prelude::*;
 
@@ -91,6 +94,53 @@ proptest! {
         if let Some((_, fewer)) = skips.split_last_mut() {
             let built = build(&case.request(), IP, &mut exact, fewer);
             prop_assert_eq!(built, Err(Error::TooBig));
+        }
+    }
+
+    /// An image that gets another place is the one that is built there.
+    #[test]
+    fn relocated_is_built(case in sane_cases(), by in -0x200_0000_i64..0x200_0000, page: u32) {
+        let other = IP.wrapping_add_signed(by * 16);
+        let image = 0xffff_8880_0000_0000 | (u64::from(page) << 8);
+        let mut code = vec![0xcc; 4096];
+        let mut skips = vec![Skip::default(); MAX_LINKS];
+        let mut rel32 = vec![0; MAX_REL32];
+        let (marks, relocations) =
+            draft(&case.request(), IP, &mut code, &mut skips, &mut rel32).unwrap();
+        code.truncate(marks.code_len.into());
+        let movable = Movable { code: &mut code, rel32: &rel32, relocations, from: IP };
+        let moved = movable.relocate(other, image);
+
+        let there = Request { image, ..case.request() };
+        let mut built = vec![0xcc; 4096];
+        let expected = build(&there, other, &mut built, &mut skips);
+        match (moved, expected) {
+            (Ok(()), Ok(expected)) => {
+                prop_assert_eq!(marks, expected);
+                prop_assert_eq!(&code[..], &built[..marks.code_len.into()]);
+            }
+            (Err(moved), Err(expected)) => prop_assert_eq!(moved, expected),
+            // The case has one whose address takes less.
+            (Err(moved), Ok(_)) => {
+                prop_assert_eq!(moved, Error::Invalid);
+                prop_assert!(i32::try_from(case.image as i64).is_ok()
+                    || u32::try_from(case.image).is_ok());
+            }
+            (Ok(()), Err(error)) => prop_assert!(false, "moved, but built there: {error:?}"),
+        }
+    }
+
+    /// Where it would be another image, none is made.
+    #[test]
+    fn not_every_place_will_do(case in sane_cases(), by in 1..16_u64) {
+        let mut code = vec![0xcc; 4096];
+        let mut skips = vec![Skip::default(); MAX_LINKS];
+        let mut rel32 = vec![0; MAX_REL32];
+        for (to, image) in [(IP + by, 0xffff_8880_0000_0000), (IP, 0), (IP, u64::MAX)] {
+            let (_, relocations) =
+                draft(&case.request(), IP, &mut code, &mut skips, &mut rel32).unwrap();
+            let movable = Movable { code: &mut code, rel32: &rel32, relocations, from: IP };
+            prop_assert_eq!(movable.relocate(to, image), Err(Error::Invalid));
         }
     }
 

@@ -127,6 +127,7 @@ fn jump_over(cond: Cond, short: bool, gap: u16) -> Result<Vec<u8>, Error> {
             a.leave()?;
         }
         assert_eq!(a.address(), behind + u64::from(gap));
+        assert_eq!(a.address(), IP + u64::from(a.pos()));
         a.bind(label)
     })
 }

@@ -4,7 +4,7 @@
 
 use super::super::disasm::decode;
 use super::{assemble, number, one, registers, width, IP};
-use crate::builder::asm::{Mem, RBP};
+use crate::builder::asm::{Mem, Slot, RBP};
 use crate::builder::Error;
 use iced_x86::Mnemonic;
 
@@ -29,12 +29,14 @@ fn operands() -> impl Iterator<Item = (Mem, String, usize)> {
 
 #[test]
 fn operands_further_up() {
-    let mem = |disp| Mem { base: RBP, disp };
-    assert_eq!(mem(-8).up(2_u8), Ok(mem(8)));
-    assert_eq!(mem(-8).up(8191_u16), Ok(mem(65_520)));
-    assert_eq!(mem(-8).up(8192_u16), Err(Error::OutOfRange));
-    assert_eq!(mem(-8).up_bytes(4), Ok(mem(-4)));
-    assert_eq!(mem(i32::MAX).up_bytes(1), Err(Error::OutOfRange));
+    let slot = |disp| Slot { disp };
+    assert_eq!(slot(-8).up(2_u8), Ok(slot(8)));
+    assert_eq!(slot(-8).up(8191_u16), Ok(slot(65_520)));
+    assert_eq!(slot(-8).up(8192_u16), Err(Error::OutOfRange));
+    assert_eq!(slot(-8).up_bytes(4), Ok(slot(-4)));
+    assert_eq!(slot(i32::MAX).up_bytes(1), Err(Error::OutOfRange));
+    let base = RBP;
+    assert_eq!(Mem::from(slot(-8)), Mem { base, disp: -8 });
 }
 
 #[test]
@@ -166,5 +168,18 @@ fn nops() {
         let insns = decode(&code, IP);
         assert_eq!(insns.len(), expected.len());
         assert!(insns.iter().all(|insn| insn.mnemonic() == Mnemonic::Nop));
+    }
+}
+
+/// The address of the image's structure is a number as others are, and noted where it has 8 bytes.
+#[test]
+fn the_image() {
+    for (reg, r64, r32) in registers() {
+        let upper = usize::from(r32.starts_with('r'));
+        let high = 0xffff_8881_0123_4000;
+        let expected = format!("mov {r64},{}", number(high));
+        assert_eq!(one(&expected, |a| a.mov_image(reg, high)), 10);
+        let expected = format!("xor {r32},{r32}");
+        assert_eq!(one(&expected, |a| a.mov_image(reg, 0)), 2 + upper);
     }
 }

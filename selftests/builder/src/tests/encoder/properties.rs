@@ -5,7 +5,8 @@
 use super::super::disasm::decode;
 use super::{assemble, IP};
 use crate::builder::asm::{Asm, Cond, Gpr, Label, Mem};
-use crate::builder::sink::Sink;
+use crate::builder::relocation::Recorder;
+use crate::builder::sink::{Counter, Sink, Writer};
 use crate::builder::{CallDepth, Callee, Error};
 use iced_x86::{Instruction, Mnemonic, Register};
 use proptest::collection::vec;
@@ -38,7 +39,7 @@ fn operand(insn: &Instruction) -> (Register, u64, Register, Register) {
 }
 
 /// The one instruction that `emit` emits.
-fn single(emit: impl FnOnce(&mut Asm<'_>) -> Result<(), Error>) -> Instruction {
+fn single(emit: impl FnOnce(&mut Asm<'_, Writer<'_, [u8]>>) -> Result<(), Error>) -> Instruction {
     let code = assemble(None, emit).unwrap();
     let insns = decode(&code, IP);
     assert_eq!(insns.len(), 1, "{code:02x?}");
@@ -61,7 +62,7 @@ enum Form {
 }
 
 impl Form {
-    fn emit(self, asm: &mut Asm<'_>) -> Result<(), Error> {
+    fn emit(self, asm: &mut Asm<'_, impl Sink>) -> Result<(), Error> {
         match self {
             Self::Push(reg) => asm.push(reg),
             Self::Mov(dst, src) => asm.mov(dst, src),
@@ -206,8 +207,8 @@ proptest! {
     fn sequences_are_bounded(forms in vec(form(), 0..30), room in 0..200_usize, debug: bool) {
         let counters = Some(CallDepth { depth: IP, calls: debug.then_some(IP + 8) });
         let mut code = [0xa5; 264];
-        let mut writing = Asm::new(Sink::over(&mut code[..room], IP), counters);
-        let mut counting = Asm::new(Sink::counting(IP), counters);
+        let mut writing = Asm::new(Writer::new(&mut code[..room], IP), counters, Recorder::none());
+        let mut counting = Asm::new(Counter::new(IP), counters, Recorder::none());
         let mut end = 0;
         for form in forms {
             form.emit(&mut counting).unwrap();
