@@ -11,7 +11,6 @@ use super::{
     },
     code::{
         Image,
-        Records,
         Runnable, //
     },
     plan::{
@@ -159,20 +158,23 @@ impl<'a> PrepareCall<'a> {
         // SAFETY: By the type invariant, the image has `room()` bytes, and no task is in it yet.
         let text = unsafe { slice::from_raw_parts(self.start.cast::<u8>(), len) };
         bytes.extend_from_slice(text, GFP_KERNEL)?;
-        let mut records = Records::default();
         if self.skips().is_null() {
-            let ours = ours.records();
-            records.skips.extend_from_slice(&ours.skips, GFP_KERNEL)?;
-            records.fp = ours.fp;
-        } else {
-            // SAFETY: By the type invariant; the kernel has `nr_skips` records there.
-            let skips = unsafe {
-                records.fp = ((*self.im).ksym.fp_start, (*self.im).ksym.fp_end);
-                slice::from_raw_parts(self.skips(), usize::try_from((*self.im).nr_skips)?)
-            };
-            records.skips = skip_records(skips.get(self.skips_before..).unwrap_or_default())?;
+            let mut skips = KVec::new();
+            for skip in ours.skips() {
+                skips.push(skip, GFP_KERNEL)?;
+            }
+            let fp = ours.fp();
+            return Ok(CImage { bytes, skips, fp });
         }
-        Ok(CImage { bytes, records })
+        // SAFETY: By the type invariant; the kernel has `nr_skips` records there.
+        let (skips, fp) = unsafe {
+            (
+                slice::from_raw_parts(self.skips(), usize::try_from((*self.im).nr_skips)?),
+                ((*self.im).ksym.fp_start, (*self.im).ksym.fp_end),
+            )
+        };
+        let skips = skip_records(skips.get(self.skips_before..).unwrap_or_default())?;
+        Ok(CImage { bytes, skips, fp })
     }
 
     /// Fills the kernel's image with `image`, built for this call.
@@ -202,18 +204,19 @@ impl<'a> PrepareCall<'a> {
         if self.im.is_null() {
             return Ok(());
         }
-        let records = image.records();
         // SAFETY: By the type invariant; the caller of the replaced function owns these fields.
-        unsafe { ((*self.im).ksym.fp_start, (*self.im).ksym.fp_end) = records.fp };
+        unsafe { ((*self.im).ksym.fp_start, (*self.im).ksym.fp_end) = image.fp() };
         let skips = self.skips();
         if skips.is_null() {
             return Ok(());
         }
-        for (at, skip) in records.skips.iter().enumerate() {
+        let mut nr_skips = self.skips_before;
+        for skip in image.skips() {
             // SAFETY: The kernel has allocated a record for each program call.
-            unsafe { *skips.add(self.skips_before + at) = bindings::bpf_tramp_skip::from(skip) };
+            unsafe { *skips.add(nr_skips) = bindings::bpf_tramp_skip::from(&skip) };
+            nr_skips += 1;
         }
-        let nr_skips = c_int::try_from(self.skips_before + records.skips.len())?;
+        let nr_skips = c_int::try_from(nr_skips)?;
         // SAFETY: As above.
         unsafe { (*self.im).nr_skips = nr_skips };
         Ok(())

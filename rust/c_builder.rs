@@ -10,7 +10,6 @@
 use super::{
     bindings,
     code::{
-        Records,
         SkipRecord,
         Tried,
         TriedPlan, //
@@ -33,7 +32,10 @@ use kernel::{
 pub(crate) struct CImage {
     /// The bytes of the whole image. Those of its tail are arbitrary.
     pub(crate) bytes: KVec<u8>,
-    pub(crate) records: Records,
+    /// As [`Runnable::skips()`](super::code::Runnable::skips).
+    pub(crate) skips: KVec<SkipRecord>,
+    /// As [`Runnable::fp()`](super::code::Runnable::fp).
+    pub(crate) fp: (u32, u32),
 }
 
 impl CImage {
@@ -88,10 +90,8 @@ pub(crate) fn build(tried: &Tried<'_>, image: &mut FreshImage) -> Result<CImage>
     image.text().read(size, &mut bytes)?;
     Ok(CImage {
         bytes,
-        records: Records {
-            skips: skip_records(&skips)?,
-            fp,
-        },
+        skips: skip_records(&skips)?,
+        fp,
     })
 }
 

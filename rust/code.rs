@@ -25,7 +25,6 @@ use super::{
     symbols::to_u64,
 };
 use core::ptr;
-use kernel::prelude::*;
 
 /// Names the types of the room that builds images. Implemented once, for [`TheImageRoom`].
 pub(crate) trait ImageRoom {
@@ -56,24 +55,18 @@ pub(crate) trait Runnable {
     /// The bytes of the whole image, its tail of traps included.
     fn bytes(&self) -> &[u8];
 
-    /// The records of the image.
-    fn records(&self) -> &Records;
+    /// The program calls, in the image's order.
+    fn skips(&self) -> impl Iterator<Item = SkipRecord> + '_;
+
+    /// Where the frame pointer is set up and taken down, in bytes from the start (`ksym.fp_start`,
+    /// `ksym.fp_end`).
+    fn fp(&self) -> (u32, u32);
 }
 
 /// A plan that has been tried.
 pub(crate) trait TriedPlan<'p> {
     /// The plan.
     fn plan(&self) -> &Plan<'p>;
-}
-
-/// The records that go with the code of an image.
-#[derive(Default)]
-pub(crate) struct Records {
-    /// The program calls, in the image's order.
-    pub(crate) skips: KVec<SkipRecord>,
-    /// Where the frame pointer is set up and taken down, in bytes from the start (`ksym.fp_start`,
-    /// `ksym.fp_end`).
-    pub(crate) fp: (u32, u32),
 }
 
 /// A program call in an image, and the jump over it that detaching the program puts there

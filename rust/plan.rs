@@ -23,7 +23,10 @@ use core::{
     ptr, //
 };
 use kernel::{
-    ffi::c_void,
+    ffi::{
+        c_int,
+        c_void, //
+    },
     prelude::*, //
 };
 
@@ -73,6 +76,20 @@ pub(crate) struct Plan<'a> {
     _nodes: PhantomData<&'a Prog>,
 }
 
+/// What a plan asks for, but for its programs.
+#[derive(PartialEq, Eq)]
+pub(crate) struct PlanKey {
+    arg_sizes: [u8; MAX_ARGS],
+    arg_flags: [u8; MAX_ARGS],
+    nr_args: u8,
+    flags: u32,
+    func: u64,
+    counts: [c_int; NR_LISTS],
+    real: bool,
+}
+
+const MAX_ARGS: usize = bindings::MAX_BPF_FUNC_ARGS as usize;
+
 impl Plan<'_> {
     /// The plan of a caller in the kernel.
     ///
@@ -100,6 +117,25 @@ impl Plan<'_> {
     pub(crate) fn model(&self) -> BtfFuncModel {
         // SAFETY: By the type invariant.
         BtfFuncModel(unsafe { *self.model })
+    }
+
+    /// What is the same in plans that ask for the same image, if their programs are the same, too.
+    pub(crate) fn key(&self) -> PlanKey {
+        // SAFETY: By the type invariant.
+        let model = unsafe { &*self.model };
+        let count = |list| {
+            // SAFETY: As above, there is an element for each list.
+            unsafe { (*self.nodes.add(list)).nr_nodes }
+        };
+        PlanKey {
+            arg_sizes: model.arg_size,
+            arg_flags: model.arg_flags,
+            nr_args: model.nr_args,
+            flags: self.flags,
+            func: self.func(),
+            counts: core::array::from_fn(count),
+            real: self.real,
+        }
     }
 
     /// `BPF_TRAMP_F_*`

@@ -3,6 +3,13 @@
 //! The running kernel: its description for the builder, and what all trampolines share.
 
 mod constants;
+mod scratch;
+
+pub(crate) use scratch::{
+    Draft,
+    Memory,
+    Scratch, //
+};
 
 use crate::{
     builder::{
@@ -42,6 +49,8 @@ pub(crate) struct Platform {
     pub(crate) symbols: Symbols,
     /// The kernel in the builder's terms.
     pub(crate) machine: Machine,
+    /// Memory to build images in.
+    pub(crate) scratch: Pin<KBox<scratch::Scratches>>,
     /// The queue that frees images.
     pub(crate) queue: Arc<OwnedQueue>,
     /// Number of trampolines, one for each open descriptor.
@@ -67,6 +76,7 @@ impl Platform {
         Ok(Self {
             symbols,
             machine: machine(symbols)?,
+            scratch: scratch::Scratches::new()?,
             queue: Arc::new(OwnedQueue::new(c"rust_fsession")?, GFP_KERNEL)?,
             trampolines: Atomic::new(0),
             module,
@@ -77,12 +87,18 @@ impl Platform {
     /// Describes a program for the builder.
     pub(crate) fn describe(&self, prog: &Prog, bpf_cookie: u64) -> Program {
         let guards = prog.run_guards(self.symbols);
+        let counts = self.machine.call_depth.is_some();
+        let callee = |addr| Callee {
+            addr,
+            // Where nobody counts, nobody asks.
+            counted: counts && is_counted(addr, self.symbols),
+        };
         Program {
             prog: prog.addr(),
-            entry: callee(prog.entry(), self.symbols),
+            entry: callee(prog.entry()),
             insnsi: prog.interpreted(),
-            enter: callee(guards.enter, self.symbols),
-            exit: callee(guards.exit, self.symbols),
+            enter: callee(guards.enter),
+            exit: callee(guards.exit),
             cookie: bpf_cookie,
             session: prog.is_session(),
             session_cookie: prog.calls_session_cookie(),
@@ -113,12 +129,17 @@ impl Platform {
     }
 }
 
-/// A function that an image calls.
+/// A function that every image calls.
 fn callee(addr: u64, symbols: Symbols) -> Callee {
     Callee {
         addr,
-        counted: Accounting::at(addr, Some(addr), symbols).code().is_empty(),
+        counted: is_counted(addr, symbols),
     }
+}
+
+/// Whether the function does its own accounting.
+fn is_counted(addr: u64, symbols: Symbols) -> bool {
+    Accounting::at(addr, Some(addr), symbols).code().is_empty()
 }
 
 fn machine(symbols: Symbols) -> Result<Machine> {

@@ -76,16 +76,17 @@ impl FreshImage {
         if !built.plan().is_real() || built.place() != self.place() {
             return Err(EINVAL);
         }
-        let records = built.records();
         let mut skips = KVec::new();
-        skips.extend_from_slice(&records.skips, GFP_KERNEL)?;
+        for skip in built.skips() {
+            skips.push(skip, GFP_KERNEL)?;
+        }
         // SAFETY: What `Image` holds may run, it is made for this place, and no task is in there.
         unsafe { self.text.write(built.bytes())? };
         *self.skips.lock() = skips;
         let im = self.im();
         // SAFETY: By the type invariant `im` is initialised; these fields are read where the text
         // is found in a stack trace, and no task can be there yet.
-        unsafe { ((*im).ksym.fp_start, (*im).ksym.fp_end) = records.fp };
+        unsafe { ((*im).ksym.fp_start, (*im).ksym.fp_end) = built.fp() };
         let mut this = ManuallyDrop::new(self);
         Ok(FilledImage {
             // SAFETY: `this` is neither used after this nor dropped.

@@ -13,21 +13,23 @@ use crate::{
     builder::{
         self,
         Marks,
-        Skip, //
+        Movable, //
     },
     kapi::{
-        addr_of, code, features,
+        addr_of, code,
         plan::{
             Place,
             Plan, //
         },
     },
-    platform::Platform,
+    platform::{
+        Draft,
+        Memory,
+        Platform,
+        Scratch, //
+    },
 };
-use kernel::{
-    alloc::AllocError,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Fills the tail of an image: traps.
 const INT3: u8 = 0xcc;
@@ -36,13 +38,13 @@ const INT3: u8 = 0xcc;
 ///
 /// # Invariants
 ///
-/// `bytes` and `records` are what the builder gave for `plan` at `place`.
+/// The code, the records and `marks` are what the builder gave for `plan` at `place`; a tail of
+/// traps follows the code.
 pub(crate) struct BuiltImage<'p> {
     plan: &'p Plan<'p>,
     place: Place,
     marks: Marks,
-    bytes: KVec<u8>,
-    records: code::Records,
+    memory: Scratch<'p>,
 }
 
 /// A plan that the Rust builder has tried, and that the C builder may be asked for as well.
@@ -56,52 +58,99 @@ pub(crate) struct Tried<'p> {
     image: Result<BuiltImage<'p>>,
 }
 
-/// Measures the image for `plan` at `place`, if it has one yet, in bytes. The inner error is one that
-/// C gives as well.
+/// Measures the image for `plan` at `place`, if it has one yet, in bytes: builds it, and keeps it for
+/// [`build`]. The inner error is one that C gives as well.
 pub(crate) fn measure(
     platform: &Platform,
     plan: &Plan<'_>,
     place: Option<Place>,
 ) -> core::result::Result<Result<u32>, Refusal> {
     let run = || {
-        let described = Described::new(platform, plan)?;
+        let epoch = platform.scratch.epoch();
+        let mut scratch = platform.scratch.take()?;
         // Without a place, distances count from the kernel itself. Every object of the heap has an
         // address that takes as many bytes of code as that of the image to come.
         let place = place.unwrap_or(Place {
-            text: platform.machine.tramp_enter.addr,
+            text: platform.machine.tramp_enter.addr & ALIGNED,
             im: addr_of(platform),
         });
-        let marks = builder::measure(&described.request(place.im), place.text)?;
+        let memory = &mut *scratch;
+        let described = Described::new(platform, plan, memory)?;
+        let (marks, relocations) = builder::draft(
+            &described.request(&memory.programs, place.im),
+            place.text,
+            &mut memory.code,
+            &mut memory.skips,
+            &mut memory.rel32,
+        )?;
+        memory.draft = Some(Draft {
+            key: plan.key(),
+            place,
+            marks,
+            relocations,
+            epoch,
+        });
         Ok(marks.size().into())
     };
     or_shared(run())
 }
 
+/// Where images begin: their code is aligned as their memory is.
+const ALIGNED: u64 = !0xf;
+
 /// Builds the image for `plan` at `place`.
 pub(crate) fn build<'p>(
-    platform: &Platform,
+    platform: &'p Platform,
     plan: &'p Plan<'p>,
     place: Place,
 ) -> core::result::Result<Tried<'p>, Refusal> {
     let run = || {
-        let described = Described::new(platform, plan)?;
-        let mut bytes = KVec::from_elem(INT3, features::PAGE_SIZE, GFP_KERNEL)?;
-        let mut skips = KVec::from_elem(Skip::default(), described.nr_skips(), GFP_KERNEL)?;
-        let request = described.request(place.im);
-        let marks = builder::build(&request, place.text, &mut bytes, &mut skips)?;
-        bytes.truncate(marks.size().into());
-        // INVARIANT: All of it has just been built.
+        let mut scratch = platform.scratch.take()?;
+        let memory = &mut *scratch;
+        let marks = match relocated(memory, platform.scratch.epoch(), plan, place) {
+            Some(marks) => marks,
+            None => {
+                let described = Described::new(platform, plan, memory)?;
+                let request = described.request(&memory.programs, place.im);
+                builder::build(&request, place.text, &mut memory.code, &mut memory.skips)?
+            }
+        };
+        let (code, size) = (marks.code_len.into(), marks.size().into());
+        // An image that fits a page has room for its tail.
+        let tail = memory.code.get_mut(code..size);
+        tail.ok_or(builder::Error::TooBig)?.fill(INT3);
+        // INVARIANT: All of it has just been built, or relocated.
         Ok(BuiltImage {
             plan,
             place,
             marks,
-            bytes,
-            records: records(place, marks, &skips)?,
+            memory: scratch,
         })
     };
     // INVARIANT: The builder writes no more than a page, and other errors than shared ones are
     // refusals.
     or_shared(run()).map(|image| Tried { plan, image })
+}
+
+/// The image that was built for `plan` to be measured, at `place` now; none if there is none, or if
+/// it would be another one there.
+fn relocated(memory: &mut Memory, epoch: u64, plan: &Plan<'_>, place: Place) -> Option<Marks> {
+    let draft = memory.draft.take()?;
+    let described = memory.programs.iter();
+    let described = described.map(|program| (program.prog, program.entry.addr, program.cookie));
+    let asked = plan.nodes();
+    let asked = asked.map(|node| (node.prog.addr(), node.prog.entry(), node.cookie));
+    if draft.epoch != epoch || draft.key != plan.key() || !described.eq(asked) {
+        return None;
+    }
+    let movable = Movable {
+        code: memory.code.get_mut(..draft.marks.code_len.into())?,
+        rel32: &memory.rel32,
+        relocations: draft.relocations,
+        from: draft.place.text,
+    };
+    movable.relocate(place.text, place.im).ok()?;
+    Some(draft.marks)
 }
 
 /// Separates the errors that C gives as well from refusals.
@@ -115,27 +164,6 @@ fn or_shared<T>(
     }
 }
 
-/// Converts the builder's records, which count from the image's start, for the kernel.
-fn records(
-    place: Place,
-    marks: Marks,
-    skips: &[Skip],
-) -> core::result::Result<code::Records, AllocError> {
-    let mut records = code::Records {
-        skips: KVec::with_capacity(skips.len(), GFP_KERNEL)?,
-        fp: (marks.fp_start.into(), marks.fp_end.into()),
-    };
-    for skip in skips {
-        let record = code::SkipRecord {
-            prog: skip.prog,
-            nop: place.text.wrapping_add(skip.nop.into()),
-            target: place.text.wrapping_add(skip.target.into()),
-        };
-        records.skips.push(record, GFP_KERNEL)?;
-    }
-    Ok(records)
-}
-
 impl BuiltImage<'_> {
     /// Size of the image in bytes, its tail of traps included.
     pub(crate) fn size(&self) -> u32 {
@@ -144,8 +172,12 @@ impl BuiltImage<'_> {
 
     /// The code, without the tail.
     pub(crate) fn code(&self) -> &[u8] {
-        let code_len = usize::from(self.marks.code_len);
-        self.bytes.get(..code_len).unwrap_or(&self.bytes)
+        self.first(self.marks.code_len)
+    }
+
+    fn first(&self, len: u16) -> &[u8] {
+        let bytes = &self.memory.code;
+        bytes.get(..usize::from(len)).unwrap_or(bytes)
     }
 
     /// The marks of the image.
@@ -180,11 +212,24 @@ impl code::Runnable for BuiltImage<'_> {
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.first(self.marks.size())
     }
 
-    fn records(&self) -> &code::Records {
-        &self.records
+    fn skips(&self) -> impl Iterator<Item = code::SkipRecord> + '_ {
+        let skips = self.memory.skips.iter();
+        // The builder's count from the image's start.
+        let text = self.place.text;
+        skips
+            .take(self.marks.nr_skips.into())
+            .map(move |skip| code::SkipRecord {
+                prog: skip.prog,
+                nop: text.wrapping_add(skip.nop.into()),
+                target: text.wrapping_add(skip.target.into()),
+            })
+    }
+
+    fn fp(&self) -> (u32, u32) {
+        (self.marks.fp_start.into(), self.marks.fp_end.into())
     }
 }
 

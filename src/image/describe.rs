@@ -19,34 +19,46 @@ use crate::{
             Plan, //
         },
     },
-    platform::Platform,
+    platform::{
+        Memory,
+        Platform, //
+    },
 };
 use kernel::prelude::*;
 
-/// A plan in the builder's terms, all but the place.
+/// A plan in the builder's terms, all but the programs and the place.
 pub(super) struct Described<'p> {
     platform: &'p Platform,
     target: Target,
     flags: Flags,
-    fentry: KVec<Program>,
-    fmod_ret: KVec<Program>,
-    fexit: KVec<Program>,
+    /// Number of programs on each list, in the order in which they are described.
+    counts: [usize; LISTS.len()],
     arena_base: Option<u64>,
 }
 
+/// The lists in the order in which their programs are described: that of [`Plan::nodes()`].
+const LISTS: [List; 3] = [List::Fentry, List::Fexit, List::ModifyReturn];
+
 impl<'p> Described<'p> {
-    /// Converts `plan`.
+    /// Converts `plan`, and its programs in `memory`, of whose image nothing is left.
     pub(super) fn new(
         platform: &'p Platform,
         plan: &Plan<'_>,
+        memory: &mut Memory,
     ) -> core::result::Result<Self, Failure> {
+        memory.draft = None;
+        memory.programs.clear();
         // C checks the flags before the arguments.
         let flags = Flags::from_bits(plan.flags())?;
         flags.check()?;
         let model = plan.model();
         let model = FuncModel::new(model.arg_sizes(), model.arg_flags())?;
         let symbols = platform.symbols;
-        let mut described = Self {
+        for node in plan.nodes() {
+            let program = platform.describe(node.prog, node.cookie);
+            memory.programs.push(program, GFP_KERNEL)?;
+        }
+        Ok(Self {
             platform,
             target: Target {
                 model,
@@ -55,31 +67,25 @@ impl<'p> Described<'p> {
                 preamble: platform.preamble(plan.func()),
             },
             flags,
-            fentry: KVec::new(),
-            fmod_ret: KVec::new(),
-            fexit: KVec::new(),
+            counts: LISTS.map(|list| plan.count(list)),
             arena_base: plan.arena_base(symbols),
-        };
-        for node in plan.nodes() {
-            let list = match node.list {
-                List::Fentry => &mut described.fentry,
-                List::ModifyReturn => &mut described.fmod_ret,
-                List::Fexit => &mut described.fexit,
-            };
-            list.push(platform.describe(node.prog, node.cookie), GFP_KERNEL)?;
-        }
-        Ok(described)
+        })
     }
 
-    /// The request for an image with the `struct bpf_tramp_image` at address `im`.
-    pub(super) fn request(&self, im: u64) -> Request<'_> {
+    /// The request for an image with these `programs`, and with the `struct bpf_tramp_image` at
+    /// address `im`.
+    pub(super) fn request<'a>(&'a self, programs: &'a [Program], im: u64) -> Request<'a> {
+        let [fentry, fexit, fmod_ret] = self.counts;
+        let (fentry, rest) = split(programs, fentry);
+        let (fexit, rest) = split(rest, fexit);
+        let (fmod_ret, _) = split(rest, fmod_ret);
         Request {
             target: &self.target,
             flags: self.flags,
             programs: Programs {
-                fentry: &self.fentry,
-                fmod_ret: &self.fmod_ret,
-                fexit: &self.fexit,
+                fentry,
+                fmod_ret,
+                fexit,
             },
             machine: &self.platform.machine,
             image: im,
@@ -87,9 +93,8 @@ impl<'p> Described<'p> {
             scratch_align: 0,
         }
     }
+}
 
-    /// Number of skip records of the image.
-    pub(super) fn nr_skips(&self) -> usize {
-        self.fentry.len() + self.fmod_ret.len() + self.fexit.len()
-    }
+fn split(programs: &[Program], len: usize) -> (&[Program], &[Program]) {
+    programs.split_at_checked(len).unwrap_or((programs, &[]))
 }

@@ -161,11 +161,10 @@ impl BuiltImage<'_> {
         if ours.len() != theirs.len() || self.bytes().len() != c.bytes.len() {
             return Some(Difference::Size(c.size()));
         }
-        let (ours, theirs) = (self.records(), &c.records);
-        if ours.skips[..] != theirs.skips[..] {
+        if !self.skips().eq(c.skips.iter().copied()) {
             return Some(Difference::Skips);
         }
-        (ours.fp != theirs.fp).then_some(Difference::FramePointer)
+        (self.fp() != c.fp).then_some(Difference::FramePointer)
     }
 }
 
