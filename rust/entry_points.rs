@@ -14,11 +14,12 @@ use super::{
     fixup_call::FixupCall,
     plan::Plan,
     rcu_tasks::wait_for_preempted,
-    redirect::Redirect,
+    redirect::Redirects,
     symbols::Symbols,
 };
 use core::{
     marker::PhantomData,
+    mem::ManuallyDrop,
     ptr, //
 };
 use kernel::{
@@ -66,7 +67,7 @@ static INSIDE: Atomic<i64> = Atomic::new(0);
 ///
 /// `ACTIVE` is the address of `*_entry_points` for as long as a caller can be inside.
 pub(crate) struct Installed<T: EntryPoints> {
-    redirects: KVec<Redirect>,
+    redirects: ManuallyDrop<Redirects>,
     // The replacements find it by its address.
     _entry_points: Arc<T>,
 }
@@ -87,30 +88,27 @@ impl<T: EntryPoints> Installed<T> {
         if ACTIVE.cmpxchg(0, address, Release).is_err() {
             return Err(EBUSY);
         }
-        // INVARIANT: Set just now, and taken back when `installed` is dropped.
-        let mut installed = Self {
-            redirects: KVec::with_capacity(3, GFP_KERNEL)
-                .inspect_err(|_| ACTIVE.store(0, Relaxed))?,
-            _entry_points: entry_points,
-        };
-        let replacements: [(usize, *mut c_void); 3] = [
+        let redirections = [
             (symbols.size_entry, size::<T> as *mut c_void),
             (symbols.prepare_entry, prepare::<T> as *mut c_void),
             (symbols.fixup_entry, fixup_kfunc::<T> as *mut c_void),
         ];
-        for (from, to) in replacements {
-            // SAFETY: Each pair is of one type. Dropping `installed` removes the redirections
-            // first and then waits until no caller is inside.
-            let redirect = unsafe { Redirect::new(from, to, module, symbols) }?;
-            installed.redirects.push(redirect, GFP_KERNEL)?;
-        }
-        Ok(installed)
+        // SAFETY: Each pair is of one type. Dropping `Self` removes the redirections first and then
+        // waits until no caller is inside; where there are none after an error, nobody was.
+        let redirects = unsafe { Redirects::new(&redirections, module, symbols) }
+            .inspect_err(|_| ACTIVE.store(0, Relaxed))?;
+        // INVARIANT: Set above, and taken back on drop.
+        Ok(Self {
+            redirects: ManuallyDrop::new(redirects),
+            _entry_points: entry_points,
+        })
     }
 }
 
 impl<T: EntryPoints> Drop for Installed<T> {
     fn drop(&mut self) {
-        self.redirects.clear();
+        // SAFETY: Not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.redirects) };
         // A caller may have been preempted on its way from ftrace to the replacement's count.
         wait_for_preempted();
         while INSIDE.load(Acquire) != 0 {

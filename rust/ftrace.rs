@@ -49,7 +49,7 @@ impl EntryInsn {
 }
 
 /// Whether ftrace has given up after a failure. It patches nothing from then on.
-pub(super) fn is_dead(_symbols: Symbols) -> bool {
+pub(crate) fn is_dead(_symbols: Symbols) -> bool {
     // SAFETY: `_symbols` proves that the call is bound.
     unsafe { bindings::rf_ftrace_is_dead() != 0 }
 }

@@ -119,7 +119,13 @@ void rf_rcu_barrier_tasks_trace(void)
 void notrace rf_redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *op,
 			 struct ftrace_regs *fregs)
 {
-	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)op->private);
+	const struct rf_redirection *one = op->private;
+
+	/* The site is the function's first instruction, or the one behind its ENDBR. */
+	while (one->from && ip - one->from > ENDBR_INSN_SIZE)
+		one++;
+	if (one->from)
+		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)one->to);
 }
 
 struct bpf_prog *rf_verified_prog(const struct bpf_verifier_env *env)

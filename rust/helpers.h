@@ -66,7 +66,12 @@ void rf_synchronize_rcu_tasks(void);
 void rf_synchronize_rcu_tasks_rude(void);
 void rf_call_rcu_tasks_trace(struct rcu_head *head, rcu_callback_t func);
 void rf_rcu_barrier_tasks_trace(void);
-/* ftrace callback: goes on in the function at op->private. */
+/* Where the callers of a function are led. A table of them ends with zeros. */
+struct rf_redirection {
+	unsigned long from;
+	void *to;
+};
+/* ftrace callback: goes on where the table at op->private says. */
 void rf_redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *op,
 		 struct ftrace_regs *fregs);
 /* The program that is being verified. */

@@ -31,62 +31,75 @@ use kernel::{
     },
 };
 
-/// A redirection, undone on drop. Callers may still be in the replacement afterwards.
+/// Redirections, undone on drop. Callers may still be in the replacements afterwards.
+///
+/// All of them share their operations: to register some, and to take them back, is what takes
+/// ftrace its time.
 ///
 /// # Invariants
 ///
-/// `ops` is registered with ftrace.
-pub(super) struct Redirect {
+/// `ops` is registered with ftrace, and leads to `table`.
+pub(super) struct Redirects {
     ops: ManuallyDrop<KBox<Ops>>,
+    table: ManuallyDrop<KVec<bindings::rf_redirection>>,
     module: &'static ThisModule,
 }
 
 // SAFETY: ftrace has its own locks.
-unsafe impl Send for Redirect {}
+unsafe impl Send for Redirects {}
 // SAFETY: There is nothing to do with `&self`.
-unsafe impl Sync for Redirect {}
+unsafe impl Sync for Redirects {}
 
-impl Redirect {
-    /// Redirects the callers of the function at address `from` to `to`, a function of `module`.
+impl Redirects {
+    /// Redirects the callers of each function, of which the address is given, to a function of
+    /// `module`. All of them or none.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if the function has another user that changes the instruction pointer, or if `kernel.ftrace_enabled` is 0;
-    /// `EINVAL` if ftrace does not know it, `ENODEV` if ftrace is dead, `ENOMEM`.
+    /// `EBUSY` if a function has another user that changes the instruction pointer, or if
+    /// `kernel.ftrace_enabled` is 0; `EINVAL` if ftrace does not know one, `ENODEV` if ftrace is
+    /// dead, `ENOMEM`.
     ///
     /// # Safety
     ///
-    /// `to` must be a function of the same type, that every caller of the original may call, as long as
-    /// the redirection lasts and until no caller is in there any more.
+    /// Each replacement must be a function of the same type as the original, that every caller of
+    /// that may call, as long as the redirection lasts and until no caller is in there any more.
     pub(super) unsafe fn new(
-        from: usize,
-        to: *mut c_void,
+        redirections: &[(usize, *mut c_void)],
         module: &'static ThisModule,
         symbols: Symbols,
     ) -> Result<Self> {
         if is_dead(symbols) {
             return Err(ENODEV);
         }
+        let mut table = KVec::with_capacity(redirections.len() + 1, GFP_KERNEL)?;
+        for &(from, to) in redirections {
+            table.push(bindings::rf_redirection { from, to }, GFP_KERNEL)?;
+        }
+        table.push(bindings::rf_redirection::default(), GFP_KERNEL)?;
         let ops = bindings::ftrace_ops {
             func: Some(bindings::rf_redirect),
-            // Permanent: `kernel.ftrace_enabled` must not turn the redirection off.
+            // Permanent: `kernel.ftrace_enabled` must not turn the redirections off.
             flags: usize::try_from(
                 bindings::FTRACE_OPS_FL_SAVE_REGS
                     | bindings::FTRACE_OPS_FL_IPMODIFY
                     | bindings::FTRACE_OPS_FL_PERMANENT,
             )?,
-            private: to,
+            private: table.as_mut_ptr().cast(),
             ..Default::default()
         };
         let ops = KBox::new(Ops::new(ops), GFP_KERNEL)?;
-        // SAFETY: `ops` is new and stays where it is until it is unregistered.
-        to_result(unsafe { bindings::ftrace_set_filter_ip(ops.get(), from, 0, 1) })
-            // SAFETY: `ops` is not registered.
-            .inspect_err(|_| unsafe { bindings::ftrace_free_filter(ops.get()) })?;
-        // SAFETY: As above; the caller promises that the replacement is good.
+        for (at, &(from, _)) in redirections.iter().enumerate() {
+            let reset = (at == 0).into();
+            // SAFETY: `ops` is new and stays where it is until it is unregistered.
+            to_result(unsafe { bindings::ftrace_set_filter_ip(ops.get(), from, 0, reset) })
+                // SAFETY: `ops` is not registered.
+                .inspect_err(|_| unsafe { bindings::ftrace_free_filter(ops.get()) })?;
+        }
+        // SAFETY: As above; the caller promises that the replacements are good.
         if let Err(e) = to_result(unsafe { bindings::register_ftrace_function(ops.get()) }) {
             if is_dead(symbols) {
-                mem::forget(ops);
+                mem::forget((ops, table));
                 keep_loaded(module);
                 return Err(e);
             }
@@ -99,25 +112,27 @@ impl Redirect {
         // INVARIANT: Registered just now.
         Ok(Self {
             ops: ManuallyDrop::new(ops),
+            table: ManuallyDrop::new(table),
             module,
         })
     }
 }
 
-impl Drop for Redirect {
+impl Drop for Redirects {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         let ret = unsafe { bindings::unregister_ftrace_function(self.ops.get()) };
         if ret != 0 {
-            // ftrace may still use the operations: leak them.
-            pr_err!("ftrace keeps a redirection: error {ret}\n");
+            // ftrace may still use both: leak them.
+            pr_err!("ftrace keeps the redirections: error {ret}\n");
             keep_loaded(self.module);
             return;
         }
-        // SAFETY: Not registered any more, and not used after this.
+        // SAFETY: Not registered any more, and neither is used after this.
         unsafe {
             bindings::ftrace_free_filter(self.ops.get());
             ManuallyDrop::drop(&mut self.ops);
+            ManuallyDrop::drop(&mut self.table);
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::{
             Installed, //
         },
         fixup_call::FixupCall,
+        ftrace, //
     },
     platform::Platform,
 };
@@ -67,7 +68,7 @@ impl HookState {
     }
 }
 
-/// The hooks: installed when they are first needed, removed on drop.
+/// The hooks: installed while the mode is another one than `off`, removed on drop.
 #[pin_data]
 pub(crate) struct Hooks {
     #[pin]
@@ -100,8 +101,8 @@ impl Hooks {
         )
     }
 
-    /// Changes the mode. Once the hooks are installed they stay until the module is unloaded; in
-    /// mode `off` they pass the kernel's calls on.
+    /// Changes the mode. In mode `off` the kernel's calls do not come by here at all; to get there
+    /// waits until no caller is in a hook.
     ///
     /// # Errors
     ///
@@ -114,8 +115,13 @@ impl Hooks {
             let new = Installed::new(self.state.clone(), platform.module, platform.symbols)
                 .inspect_err(|e| pr_err!("cannot hook the C builder: {e:?}\n"))?;
             *installed = Some(new);
+            platform.scratch.forget();
         }
         self.state.mode.store(mode.to_bits(), Relaxed);
+        // ftrace that has died leads here for ever: the hooks answer on.
+        if mode == Mode::Off && !ftrace::is_dead(self.state.platform.symbols) {
+            *installed = None;
+        }
         Ok(())
     }
 }

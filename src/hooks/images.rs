@@ -31,6 +31,7 @@ impl HookState {
     pub(super) fn measure_image(&self, call: &SizeCall<'_>) -> Result<u32> {
         let mode = self.mode();
         if mode == Mode::Off {
+            self.platform.scratch.forget();
             return call.ask_c();
         }
         let ours = match image::measure(&self.platform, call.plan(), None) {

@@ -28,7 +28,7 @@ tests! {
     dead_hooks: "the hooks answer on when ftrace has died",
     dead_add: "ENODEV for the device, and nothing is lost",
     dead_unload: "the module does not go under who is led into it"
-        warns ["ftrace keeps a redirection", "ftrace is dead and leads into this module"],
+        warns ["ftrace keeps the redirections", "ftrace is dead and leads into this module"],
 }
 
 const TARGET: &str = "bpf_fentry_test1";

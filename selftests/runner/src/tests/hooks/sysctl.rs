@@ -4,32 +4,30 @@
 
 use anyhow::{Context, Result};
 
-use super::super::module::reload;
 use super::super::sysctl::{expect_refused, Ftrace};
 use super::expect_works;
 use crate::harness::Env;
 use crate::hooks::{self, Mode};
 
 tests! {
-    hooks_sysctl_refused: "ftrace stays on while hooks are installed",
+    hooks_sysctl_refused: "ftrace stays on in every mode but off",
     hooks_sysctl_off: "no mode but off while ftrace is off"
         warns ["cannot hook the C builder: EBUSY"],
 }
 
 fn hooks_sysctl_refused(env: &Env) -> Result<()> {
     let hooked = env.hook(Mode::Shadow)?;
-    for mode in [Mode::Shadow, Mode::Takeover, Mode::Off] {
+    for mode in [Mode::Shadow, Mode::Takeover] {
         hooked.set(mode)?;
         expect_refused()?;
         expect_works(env, &hooked, mode)?;
     }
-    Ok(())
+    hooked.set(Mode::Off)?;
+    Ok(Ftrace::off()?.on()?)
 }
 
 fn hooks_sysctl_off(env: &Env) -> Result<()> {
     let hooked = env.hook(Mode::Off)?;
-    // Hooks that are installed stay so until the module goes.
-    reload(env)?;
     let off = Ftrace::off()?;
     for mode in [Mode::Shadow, Mode::Takeover] {
         check_errno!(hooks::write(mode.name()), EBUSY, "setting {mode:?}");

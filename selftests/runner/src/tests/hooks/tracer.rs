@@ -166,6 +166,9 @@ impl Watcher {
 /// The mode changes and programs come and go under the watchers' eyes.
 fn watched(env: &Env, hooked: &Hooked, watchers: &[Watcher]) -> Result<()> {
     for mode in MODES {
+        // The kernel builds images of programs on the entry points again when the hooks come
+        // or go: they share the function with who changes its instruction pointer.
+        hooked.set(mode)?;
         let before = watchers
             .iter()
             .map(Watcher::seen)
