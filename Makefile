@@ -3,7 +3,7 @@
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
 targets := modules modules_install kernel run test vmtest vng kselftest kunit compare \
-	matrix badinput faults stress hosttest fuzz mutants hostmutants teeth lint fmt shell \
+	matrix badinput faults stress bench hosttest fuzz mutants hostmutants teeth lint fmt shell \
 	rust-analyzer update clean distclean
 
 .PHONY: help $(targets)
@@ -18,7 +18,7 @@ help:
 #| Targets
 #|   run              boot a VM and show a session on a Rust-built trampoline
 #|   test             everything that must hold: lint, hosttest, vmtest, matrix,
-#|                    and a short stress
+#|                    a short stress and a short bench
 #|   vmtest           the selftests, in a VM
 #|   vng              the same in a VM of virtme-ng
 #|   kselftest        the same on this machine's kernel
@@ -30,6 +30,7 @@ help:
 #|                    a kernel with fault injection
 #|   matrix           the same on CPUs and kernels with other mitigations
 #|   stress           everything at once, for SECONDS=60
+#|   bench            what it costs, in instructions: tables, JSON and plots in doc/
 #|   hosttest         tests of the parts that need no kernel
 #|   fuzz             the builder on arbitrary input, for SECONDS=60
 #|   mutants          break the module on purpose: do the selftests notice?

@@ -36,6 +36,8 @@
 . "$top/scripts/stress.sh"
 # shellcheck source=scripts/teeth.sh
 . "$top/scripts/teeth.sh"
+# shellcheck source=scripts/bench.sh
+. "$top/scripts/bench.sh"
 # shellcheck source=scripts/hostmutants.sh
 . "$top/scripts/hostmutants.sh"
 
@@ -134,7 +136,8 @@ test)
 	counting=yes
 	lint "${series[0]}"
 	hosttest
-	in_vms vmtest stress_short matrix
+	need_figures
+	in_vms vmtest stress_short bench_short matrix
 	;;
 vmtest)
 	counting=yes
@@ -160,6 +163,9 @@ stress)
 	seconds=$(stress_seconds)
 	need_vm "${series[0]}"
 	stress "$seconds"
+	;;
+bench)
+	bench
 	;;
 teeth)
 	counting=yes

@@ -5,8 +5,8 @@
 # QEMU, and the judgement of what happened in there.
 #
 # Sets:  vm (the directory of one VM), suite (what it runs, below vm), accelerator.
-# Reads: top, root, tree, release; ACCEL, CPU, SMP, MEM, CMDLINE, TIMEOUT, initramfs,
-#        which a caller may have as local variables for a VM of its own.
+# Reads: top, root, tree, release; ACCEL, CPU, SMP, MEM, CMDLINE, TIMEOUT, initramfs and
+#        counted, which a caller may have as local variables for a VM of its own.
 
 check_bootable() {
 	[[ -f $tree/arch/x86/boot/bzImage && -f $tree/vmlinux ]] ||
@@ -164,8 +164,11 @@ boot() { # ACCELERATOR SECONDS JOB [QEMU-OPTION...]
 # With a thread for each CPU, one that translates code while another one patches it
 # may keep the breakpoint that patching begins with, and dies of it later.
 emulated_cpus() {
-	printf '%s' "-accel tcg,thread=single -cpu ${CPU:-max}"
+	printf '%s' "-accel tcg,thread=single -cpu ${CPU:-max}${counted:+ $counting_clock}"
 }
+
+# A nanosecond an instruction, and the same random numbers and date each time.
+counting_clock="-icount shift=0,sleep=off -seed 1 -rtc base=2026-01-01,clock=vm"
 
 kernel_options() { # ACCELERATOR
 	# Emulated time runs unevenly on a busy machine, too much so for the kernel to

@@ -4,6 +4,7 @@
 
 pub mod attach;
 pub mod badinput;
+pub mod bench;
 pub mod bpf;
 pub mod cgroup;
 pub mod compare;

@@ -142,7 +142,7 @@ fn planted_compare(env: &Env) -> Result<()> {
             }
             _ => {
                 check_eq!(case.differs_at, -1, "place of {what:?}");
-                check_eq!(differ, [], "bytes that differ with {what:?}");
+                check_eq!(differ, [0_usize; 0], "bytes that differ with {what:?}");
             }
         }
     }
@@ -187,7 +187,7 @@ fn expect_mismatch(text: &str, what: What) -> Result<()> {
     let differ: Vec<_> = (0..c.len()).filter(|&at| rust[at] != c[at]).collect();
     match what {
         What::Code(at) => check_eq!(differ, [at as usize], "bytes that differ with {what:?}"),
-        _ => check_eq!(differ, [], "bytes that differ with {what:?}"),
+        _ => check_eq!(differ, [0_usize; 0], "bytes that differ with {what:?}"),
     }
     Ok(())
 }

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What it costs, in instructions that QEMU counts (selftests/runner/src/bench), and what
+# the host makes of it (selftests/figures).
+#
+# Sets:  nothing; bench_short() counts in passed and failed.
+# Reads: top, base, vm, release, series; TIMEOUT.
+
+# One VM of one CPU whose TSC counts instructions, idle time skipped. All that it could
+# get from the machine around it is fixed.
+bench_boot() { # JSON [OPTION...]
+	local SMP=1 accelerator=tcg counted=yes TIMEOUT=${TIMEOUT:-900}
+	run_vm bench "${@:2}" || return
+	figures take "$vm/output" "$1"
+}
+
+figures() {
+	in_root env -C "$top" "$base/cargo/release/figures" "$@"
+}
+
+need_figures() {
+	lock
+	need_buildroot
+	step USER "tables and plots" 60 build_figures
+	unlock
+}
+
+build_figures() {
+	in_root env -C selftests cargo build --locked --release --quiet -p figures
+}
+
+# Twice in each series.
+bench() {
+	local one json=() dir
+	need_figures
+	for one in "${series[@]}"; do
+		need_vm "$one"
+		dir=$(module_directory)
+		step BENCH "Linux $release" 90s bench_boot "$dir/bench.json"
+		step BENCH "Linux $release, again" 90s bench_boot "$dir/again.json"
+		step SAME "both runs" 1 figures same "$dir/bench.json" "$dir/again.json"
+		json+=("$dir/bench.json")
+	done
+	for one in "${json[@]}"; do
+		echo
+		figures show "$one"
+	done
+	figures report "$top/doc" "${json[@]}"
+	say "instructions, not time: doc/bench.md has all of it, in $SECONDS s"
+}
+
+# One test: building in takeover costs no more than selftests/figures/limits lets it.
+bench_short() {
+	local text="what building costs, on Linux $release" json=$vm/bench.json log
+	# (What watches every access is paid for by each builder in its own way.)
+	if has_kasan; then
+		say "skipped: what building costs, which under KASAN says nothing"
+		skipped=$((skipped + 1))
+	elif (step BENCH "$text" 15s bench_boot "$json" --short) &&
+		(step LIMITS "$text" 1 figures check "$json" selftests/figures/limits); then
+		passed=$((passed + 1))
+		log=$(log_of LIMITS "$text")
+		sed 's/^/          /' "$log"
+	else
+		failed=$((failed + 1))
+	fi
+}
