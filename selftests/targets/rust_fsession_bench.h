@@ -27,12 +27,16 @@ struct bench_build {
 	__u64 place;		/* arch_alloc_bpf_trampoline(), and freeing it */
 	__u64 copy;		/* bpf_arch_text_copy() of the image */
 	__u64 scratch;		/* kvmalloc() of the image, and freeing it */
-	__u64 page;		/* an executable page, and freeing it */
+	__u64 page;		/* a page beside code, and freeing it */
 };
 
-/* Costs of one call of bpf_fentry_test1(). */
+/*
+ * Cost of one call of bpf_fentry_test1(), with interrupts off; or of so many, with
+ * interrupts on, where it is time that counts.
+ */
 struct bench_call {
-	__u64 call;
+	__u64 calls;
+	__u64 cost;
 };
 
 /* Costs of what an image calls for one program, without call and return. */
