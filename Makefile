@@ -31,6 +31,7 @@ help:
 #|   matrix           the same on CPUs and kernels with other mitigations
 #|   stress           everything at once, for SECONDS=60
 #|   bench            what it costs, in instructions: tables, JSON and plots in doc/
+#|                    (WHOLE=1: on as many functions at once as there are)
 #|   hosttest         tests of the parts that need no kernel
 #|   fuzz             the builder on arbitrary input, for SECONDS=60
 #|   mutants          break the module on purpose: do the selftests notice?

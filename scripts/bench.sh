@@ -4,19 +4,28 @@
 # What it costs, in instructions that QEMU counts (selftests/runner/src/bench), and what
 # the host makes of it (selftests/figures).
 #
-# Sets:  nothing; bench_short() counts in passed and failed.
-# Reads: top, base, vm, release, series; TIMEOUT.
+# Sets:  nothing; bench_short() counts in passed, failed and skipped.
+# Reads: top, base, vm, release, series; TIMEOUT, WHOLE.
+
+# Where there is KVM, how long calls take.
+bench_time() { # JSON
+	local SMP=1
+	run_vm bench --time || return
+	figures take "$vm/output" "$1"
+}
 
 # One VM of one CPU whose TSC counts instructions, idle time skipped. All that it could
 # get from the machine around it is fixed.
 bench_boot() { # JSON [OPTION...]
-	local SMP=1 accelerator=tcg counted=yes TIMEOUT=${TIMEOUT:-900}
+	local SMP=1 accelerator=tcg counted=yes limit=900
+	[[ " $* " != *' --whole '* ]] || limit=7200
+	local TIMEOUT=${TIMEOUT:-$limit}
 	run_vm bench "${@:2}" || return
 	figures take "$vm/output" "$1"
 }
 
 figures() {
-	in_root env -C "$top" "$base/cargo/release/figures" "$@"
+	in_root build/figures "$@"
 }
 
 need_figures() {
@@ -28,6 +37,8 @@ need_figures() {
 
 build_figures() {
 	in_root env -C selftests cargo build --locked --release --quiet -p figures
+	# Another checkout may build its own there.
+	install -D "$base/cargo/release/figures" "$top/build/figures"
 }
 
 # Twice in each series.
@@ -37,28 +48,34 @@ bench() {
 	for one in "${series[@]}"; do
 		need_vm "$one"
 		dir=$(module_directory)
-		step BENCH "Linux $release" 90s bench_boot "$dir/bench.json"
-		step BENCH "Linux $release, again" 90s bench_boot "$dir/again.json"
+		step BENCH "Linux $release" 90s bench_boot "$dir/bench.json" ${WHOLE:+--whole}
+		step BENCH "Linux $release, again" 90s bench_boot "$dir/again.json" ${WHOLE:+--whole}
 		step SAME "both runs" 1 figures same "$dir/bench.json" "$dir/again.json"
+		choose_accelerator
+		if [[ $accelerator == kvm ]]; then
+			step BENCH "Linux $release, time" 30s bench_time "$dir/time.json"
+			figures time "$dir/bench.json" "$dir/time.json"
+		fi
 		json+=("$dir/bench.json")
 	done
 	for one in "${json[@]}"; do
 		echo
 		figures show "$one"
 	done
-	figures report "$top/doc" "${json[@]}"
+	mkdir -p "$top/doc"
+	figures report "$top/doc" "$top/README.md" "${json[@]}"
 	say "instructions, not time: doc/bench.md has all of it, in $SECONDS s"
 }
 
 # One test: building in takeover costs no more than selftests/figures/limits lets it.
 bench_short() {
-	local text="what building costs, on Linux $release" json=$vm/bench.json log
+	local text="what building costs, on Linux $release" short=$vm/bench.json log
 	# (What watches every access is paid for by each builder in its own way.)
 	if has_kasan; then
 		say "skipped: what building costs, which under KASAN says nothing"
 		skipped=$((skipped + 1))
-	elif (step BENCH "$text" 15s bench_boot "$json" --short) &&
-		(step LIMITS "$text" 1 figures check "$json" selftests/figures/limits); then
+	elif (step BENCH "$text" 15s bench_boot "$short" --short) &&
+		(step LIMITS "$text" 1 figures check "$short" selftests/figures/limits); then
 		passed=$((passed + 1))
 		log=$(log_of LIMITS "$text")
 		sed 's/^/          /' "$log"

@@ -43,7 +43,25 @@ int with_cookie(void *ctx)
 }
 
 SEC("kprobe.session/bpf_fentry_test1")
-int kprobe_session_cookie(void *ctx)
+int kprobe_session_with_cookie(void *ctx)
 {
 	return use_cookie(ctx);
 }
+
+/* One kfunc each: inlined in one kind of program, called in the other. */
+#define ONE_KFUNC(name, kfunc)						\
+	SEC("fsession/bpf_fentry_test1")				\
+	int session_##name(void *ctx)					\
+	{								\
+		kfunc(ctx);						\
+		return 0;						\
+	}								\
+	SEC("kprobe.session/bpf_fentry_test1")				\
+	int kprobe_session_##name(void *ctx)				\
+	{								\
+		kfunc(ctx);						\
+		return 0;						\
+	}
+
+ONE_KFUNC(is_return, bpf_session_is_return)
+ONE_KFUNC(cookie, bpf_session_cookie)

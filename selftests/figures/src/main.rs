@@ -26,10 +26,16 @@ enum What {
     Show { json: PathBuf },
     /// Fails unless both documents are the same
     Same { first: PathBuf, second: PathBuf },
+    /// Adds the times of one document to another one
+    Time { json: PathBuf, from: PathBuf },
     /// Fails unless a document keeps to the limits in a file
     Check { json: PathBuf, limits: PathBuf },
-    /// Writes DIR/bench.md, and DIR/bench/ with the JSON and the plots
-    Report { dir: PathBuf, json: Vec<PathBuf> },
+    /// Writes DIR/bench.md, DIR/bench/ with the JSON and the plots, and the table in README
+    Report {
+        dir: PathBuf,
+        readme: PathBuf,
+        json: Vec<PathBuf>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -40,6 +46,12 @@ fn main() -> Result<ExitCode> {
             true
         }
         What::Same { first, second } => same(&first, &second)?,
+        What::Time { json, from } => {
+            let mut document = read(&json)?;
+            document.time = read(&from)?.time;
+            write(&json, &document.to_json())?;
+            true
+        }
         What::Check { json, limits: file } => {
             let text = fs::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
@@ -47,7 +59,7 @@ fn main() -> Result<ExitCode> {
             print!("{text}");
             kept
         }
-        What::Report { dir, json } => write_report(&dir, &json).map(|()| true)?,
+        What::Report { dir, readme, json } => write_report(&dir, &readme, &json).map(|()| true)?,
     };
     Ok(u8::from(!good).into())
 }
@@ -62,12 +74,14 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The document is the line that is one.
+/// The document is all lines from the one that opens it to the one that closes it.
 fn take(output: &Path, json: &Path) -> Result<()> {
     let text = fs::read_to_string(output)?;
-    let line = text.lines().find(|line| line.starts_with('{'));
-    let document = Document::from_json(line.context("the guest has written no document")?)?;
-    write(json, &document.to_json())
+    let lines = text.lines().skip_while(|line| *line != "{");
+    let at = lines.clone().position(|line| line == "}");
+    let at = at.context("the guest has written no document")?;
+    let document: Vec<_> = lines.take(at + 1).collect();
+    write(json, &Document::from_json(&document.join("\n"))?.to_json())
 }
 
 fn same(first: &Path, second: &Path) -> Result<bool> {
@@ -79,7 +93,7 @@ fn same(first: &Path, second: &Path) -> Result<bool> {
     Ok(first == second)
 }
 
-fn write_report(dir: &Path, json: &[PathBuf]) -> Result<()> {
+fn write_report(dir: &Path, readme: &Path, json: &[PathBuf]) -> Result<()> {
     ensure!(!json.is_empty(), "no documents");
     let documents = json
         .iter()
@@ -95,5 +109,7 @@ fn write_report(dir: &Path, json: &[PathBuf]) -> Result<()> {
     let plots = figures::plots::write_all(&beside, &documents)?;
     #[cfg(not(feature = "plots"))]
     let plots = Vec::new();
+    let text = fs::read_to_string(readme)?;
+    write(readme, &report::with_head(&text, &documents[0])?)?;
     write(&dir.join("bench.md"), &report::markdown(&documents, &plots))
 }

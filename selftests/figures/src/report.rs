@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use anyhow::{Context, Result};
+
 use crate::document::Document;
 use crate::tables;
 
@@ -29,6 +31,9 @@ pub fn text(document: &Document) -> String {
 
 fn left_out(document: &Document) -> String {
     let mut text = String::new();
+    if document.time.is_empty() {
+        text += "not here: ratios of time (trig-fentry, trig-fsession, ...): KVM\n";
+    }
     for one in &document.not_here {
         writeln!(text, "not here: {}: {}", one.what, one.why).expect("it is a string");
     }
@@ -49,8 +54,9 @@ pub fn markdown(documents: &[Document], plots: &[(String, String)]) -> String {
             )
             .expect("it is a string");
         }
-        if !document.not_here.is_empty() {
-            write!(text, "\n```\n{}```\n", left_out(document)).expect("it is a string");
+        let left_out = left_out(document);
+        if !left_out.is_empty() {
+            write!(text, "\n```\n{left_out}```\n").expect("it is a string");
         }
     }
     if !plots.is_empty() {
@@ -60,6 +66,25 @@ pub fn markdown(documents: &[Document], plots: &[(String, String)]) -> String {
         write!(text, "\n![{title}]({path})\n").expect("it is a string");
     }
     text
+}
+
+/// Where README has the first table, which is written anew.
+const BEGIN: &str = "<!-- make bench: begin -->\n";
+const END: &str = "<!-- make bench: end -->\n";
+
+/// README with the first table of this document.
+///
+/// # Errors
+///
+/// There is no place for it.
+pub fn with_head(readme: &str, document: &Document) -> Result<String> {
+    let (before, rest) = readme.split_once(BEGIN).context("no begin of the table")?;
+    let (_, after) = rest.split_once(END).context("no end of the table")?;
+    let table = tables::building(document).table;
+    let release = &document.kernel;
+    Ok(format!(
+        "{before}{BEGIN}Linux {release}:\n\n{table}{END}{after}"
+    ))
 }
 
 /// In lines of at most 80 columns.
@@ -91,7 +116,7 @@ mod tests {
         for part in [
             "# What it costs",
             "## Linux 7.2.12",
-            "not here: ratios of time: KVM",
+            "not here: something: a reason",
             "![Building](bench/building.svg)",
         ] {
             assert!(text.contains(part), "{part}");
@@ -100,6 +125,16 @@ mod tests {
             text.lines().all(|line| line.chars().count() <= 84),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_head_is_replaced() {
+        let readme = format!("before\n{BEGIN}old\n{END}after\n");
+        let text = with_head(&readme, &example()).unwrap();
+        assert!(text.starts_with("before\n") && text.ends_with("after\n"));
+        assert!(text.contains("17,000 + 4,000") && !text.contains("old"));
+        assert_eq!(with_head(&text, &example()).unwrap(), text);
+        assert!(with_head("no place", &example()).is_err());
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub fn all(document: &Document) -> Vec<Section> {
         multi(document),
         memory(document),
         inlining(document),
+        time(document),
     ];
     sections
         .into_iter()
@@ -277,29 +278,29 @@ fn multi(document: &Document) -> Section {
 }
 
 fn memory(document: &Document) -> Section {
-    let mut table = Table::new(&[
+    let head = [
         "programs",
         "functions",
-        "image bytes, each",
-        "kB, each",
-        "peak, kB",
+        "image, each",
+        "memory, each",
         "identical",
-    ]);
+    ];
+    let mut table = Table::new(&head);
     for row in &document.multi {
-        let functions = f64::from(row.functions.max(1));
+        let each = |all: u64| number(all / u64::from(row.functions.max(1)));
         table.row(vec![
             row.programs.name().to_owned(),
             number(row.functions.into()),
-            number(row.bytes / u64::from(row.functions.max(1))),
-            format!("{:.1}", row.memory as f64 / 1024.0 / functions),
-            number(row.peak / 1024),
+            each(row.bytes),
+            each(row.memory),
             number(row.identical),
         ]);
     }
     Section {
         title: "Memory of many trampolines",
-        text: "Bytes of code; memory in use while the link is there, and at most on the way; \
-               and how many of the images were compared in shadow and found identical.",
+        text: "Bytes of code that are charged; bytes that the kernel has free less while the \
+               link is there; and how many of the images were compared in shadow and found \
+               identical.",
         table,
     }
 }
@@ -320,10 +321,33 @@ fn inlining(document: &Document) -> Section {
     }
 }
 
+fn time(document: &Document) -> Section {
+    let mut table = Table::new(&["benchmark", "of untraced", "above it, of fentry's"]);
+    let ticks = |name| {
+        let row = document.time.iter().find(|row| row.name == name);
+        row.map_or(0, |row| row.ticks)
+    };
+    let untraced = ticks("trig-kernel-count");
+    let fentry = ticks("trig-fentry").saturating_sub(untraced);
+    for row in &document.time {
+        table.row(vec![
+            row.name.clone(),
+            ratio(row.ticks, untraced),
+            ratio(row.ticks.saturating_sub(untraced), fentry),
+        ]);
+    }
+    Section {
+        title: "Time of a call",
+        text: "On a real CPU, under KVM, as ratios in one run: this is time, not instructions. \
+               `trig-kernel-count` is the call of the function that is not traced.",
+        table,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::tests::example;
+    use crate::document::{tests::example, Time};
 
     #[test]
     fn every_table_has_rows_and_fits() {
@@ -343,6 +367,25 @@ mod tests {
             text.contains("| 17,000 + 4,000 | 2,000 + 3,250 |  0.25 |"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn times_are_ratios() {
+        let time = |name: &str, ticks| Time {
+            name: name.to_owned(),
+            ticks,
+        };
+        let document = Document {
+            time: vec![
+                time("trig-kernel-count", 10),
+                time("trig-fentry", 30),
+                time("trig-fsession", 70),
+            ],
+            ..Default::default()
+        };
+        let text = all(&document)[0].table.to_string();
+        let row = text.lines().last().unwrap();
+        assert!(row.contains("7.00") && row.contains("3.00"), "{row}");
     }
 
     #[test]

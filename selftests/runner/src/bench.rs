@@ -10,10 +10,16 @@
 //! | `building`  | building images                                   |
 //! | `calling`   | calling traced functions                          |
 //! | `attaching` | attaching and detaching one program               |
+//! | `inlining`  | session kfuncs in programs                        |
+//! | `multi`     | one link on many functions                        |
+//! | `timing`    | how long calls take                               |
 
 pub mod attaching;
 pub mod building;
 pub mod calling;
 pub mod clock;
+pub mod inlining;
 pub mod module;
+pub mod multi;
 pub mod programs;
+pub mod timing;

@@ -27,7 +27,7 @@ const OTHERS: [(&str, &[&str]); 8] = [
         &["kprobe_multi", "kretprobe_multi"],
     ),
     ("kprobe session", &["kprobe_session"]),
-    ("kprobe session, cookie", &["kprobe_session_cookie"]),
+    ("kprobe session, cookie", &["kprobe_session_with_cookie"]),
 ];
 
 pub struct Calls {
@@ -118,8 +118,17 @@ fn parts(module: &Module, programs: Programs, set: &Set) -> Result<Parts> {
     })
 }
 
+/// A call with these programs of the object attached.
+pub fn others(module: &Module, dir: &Path, programs: &[&str]) -> Result<u64> {
+    with_attached(dir, programs, || module.call())
+}
+
 /// Attached by libbpf, where the object says.
-fn others(module: &Module, dir: &Path, programs: &[&str]) -> Result<u64> {
+pub fn with_attached<T>(
+    dir: &Path,
+    programs: &[&str],
+    body: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let mut open = bpf::open(dir, "bench")?;
     bpf::pick(&mut open, |name| programs.contains(&name));
     let object = open.load().context("cannot load")?;
@@ -127,5 +136,5 @@ fn others(module: &Module, dir: &Path, programs: &[&str]) -> Result<u64> {
     for prog in object.progs_mut().filter(|prog| prog.autoload()) {
         links.push(prog.attach().context("cannot attach")?);
     }
-    module.call()
+    body()
 }

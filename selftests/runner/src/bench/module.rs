@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use anyhow::{ensure, Context, Result};
 use rustix::ioctl::{ioctl, opcode, Opcode, Updater};
@@ -48,7 +48,8 @@ pub struct Parts {
 /// `struct bench_call`.
 #[repr(C)]
 struct Call {
-    call: u64,
+    calls: u64,
+    cost: u64,
 }
 
 /// `struct bench_loop`.
@@ -89,18 +90,27 @@ impl Module {
 
     /// Cost of a call of `bpf_fentry_test1()`.
     pub fn call(&self) -> Result<u64> {
-        let mut call = Call { call: 0 };
-        // SAFETY: A `Call` is what this request writes.
+        self.cost_of_calls(0)
+    }
+
+    /// Ticks that so many calls of it take.
+    pub fn time_of_calls(&self, calls: u64) -> Result<u64> {
+        self.cost_of_calls(calls)
+    }
+
+    fn cost_of_calls(&self, calls: u64) -> Result<u64> {
+        let mut call = Call { calls, cost: 0 };
+        // SAFETY: A `Call` is what this request reads and writes.
         let request = unsafe { Updater::<IOC_CALL, Call>::new(&mut call) };
         // SAFETY: As above.
         unsafe { ioctl(&self.0, request) }.context("cannot count what a call costs")?;
-        Ok(call.call)
+        Ok(call.cost)
     }
 
     /// Costs of what an image calls for this program.
-    pub fn parts(&self, prog: BorrowedFd<'_>) -> Result<Parts> {
+    pub fn parts(&self, prog: impl AsFd) -> Result<Parts> {
         let mut parts = Parts {
-            prog: prog.as_raw_fd(),
+            prog: prog.as_fd().as_raw_fd(),
             ..Default::default()
         };
         // SAFETY: A `Parts` is what this request reads and writes.

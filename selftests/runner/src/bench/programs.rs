@@ -74,6 +74,19 @@ impl Source {
         self.insns.load(name, prog_type, opts)
     }
 
+    /// A session by its name in the object.
+    pub fn session(&self, name: &str, target: &Target) -> Result<OwnedFd> {
+        let prog = self.load((name, libbpf_sys::BPF_TRACE_FSESSION), target);
+        prog.with_context(|| format!("cannot load {name}"))
+    }
+
+    /// One for as many functions as its link names.
+    pub fn load_multi(&self, name: &str, attach_type: bpf_attach_type) -> io::Result<OwnedFd> {
+        let opts = bpf::tracing_opts(attach_type, false, 0);
+        self.insns
+            .load(name, libbpf_sys::BPF_PROG_TYPE_TRACING, opts)
+    }
+
     /// So many of each, with how they attach.
     pub fn set(&self, programs: Programs, nr: u32, target: &Target) -> Result<Set> {
         let mut set = Vec::new();

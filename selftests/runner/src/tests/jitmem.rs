@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -33,7 +34,12 @@ pub struct Account(Object);
 
 impl Account {
     pub fn open(env: &Env) -> Result<Self> {
-        Ok(Self(bpf::open(&env.bpf, "jitmem")?.load()?))
+        Self::load(&env.bpf)
+    }
+
+    /// By the object in `dir`.
+    pub fn load(dir: &Path) -> Result<Self> {
+        Ok(Self(bpf::open(dir, "jitmem")?.load()?))
     }
 
     pub fn charged(&self) -> Result<i64> {

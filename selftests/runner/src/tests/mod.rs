@@ -72,7 +72,7 @@ mod hooks;
 mod image;
 mod inner;
 mod jit;
-mod jitmem;
+pub(crate) mod jitmem;
 pub mod kexec;
 mod largest;
 mod limit;

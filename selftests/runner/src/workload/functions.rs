@@ -67,12 +67,25 @@ pub struct Functions(Vec<Function>);
 
 impl Functions {
     pub fn load() -> Result<Self> {
+        Self::load_those(|name| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+    }
+
+    /// All that can be described, also those that every task calls at every turn.
+    pub fn load_all() -> Result<Self> {
+        Self::load_those(|_| true)
+    }
+
+    fn load_those(want: impl Fn(&str) -> bool) -> Result<Self> {
         let btf = Btf::from_vmlinux().context("the kernel has no BTF (CONFIG_DEBUG_INFO_BTF)")?;
         Ok(Self(
             btf.type_by_kind::<Func<'_>>()
-                .filter_map(|func| describe(&btf, &func))
+                .filter_map(|func| describe(&btf, &func, &want))
                 .collect(),
         ))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Function> {
+        self.0.iter()
     }
 
     pub fn named(&self, name: &str) -> Result<&Function> {
@@ -96,9 +109,11 @@ impl Functions {
     }
 }
 
-fn describe(btf: &Btf<'_>, func: &Func<'_>) -> Option<Function> {
+fn describe(btf: &Btf<'_>, func: &Func<'_>, want: impl Fn(&str) -> bool) -> Option<Function> {
     let name = func.name()?.to_str()?;
-    PREFIXES.iter().find(|prefix| name.starts_with(**prefix))?;
+    if !want(name) {
+        return None;
+    }
     let proto = FuncProto::try_from(func.next_type()?).ok()?;
     let (mut words, mut by_value) = (0, false);
     for param in proto.iter() {

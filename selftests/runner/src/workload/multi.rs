@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 use anyhow::{ensure, Context, Result};
 
@@ -91,12 +92,16 @@ pub fn link_create(
         attach_type,
         flags: 0,
         ids: ids.as_ptr(),
-        cookies: cookies.as_ptr(),
+        // None is 0 for all.
+        cookies: match cookies {
+            [] => ptr::null(),
+            cookies => cookies.as_ptr(),
+        },
         cnt: ids.len() as u32,
         pad: 0,
     };
-    // SAFETY: `attr` is what this command takes; its arrays have `cnt` entries
-    // and outlive the call.
+    // SAFETY: `attr` is what this command takes; its arrays have `cnt` entries,
+    // as far as there are any, and outlive the call.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_bpf,
