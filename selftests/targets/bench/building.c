@@ -183,8 +183,11 @@ int bench_build(struct bench_build *request)
 	plan->im.image = CALL(arch_alloc_bpf_trampoline)(plan->im.size);
 	if (!plan->im.image)
 		goto out;
-	/* Every run finds the records as the kernel hands them out. */
-	request->build = COST(plan->im.nr_skips = 0, ret = build(plan)) - nothing;
+	/*
+	 * Every run finds the records as the kernel hands them out, and the image measured
+	 * just before, as the kernel does it.
+	 */
+	request->build = COST(plan->im.nr_skips = 0; size(plan), ret = build(plan)) - nothing;
 	copy = ret < 0 ? NULL : kvmemdup(plan->im.image, plan->im.size, GFP_KERNEL);
 	if (copy)
 		cost_pieces(plan, request, copy, nothing);
