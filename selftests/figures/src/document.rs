@@ -114,11 +114,27 @@ pub struct Building {
 pub struct Built {
     pub size: u64,
     pub build: u64,
+    /// An executable page, allocated and freed, as `size` does in C: what that takes
+    /// depends on what was allocated before.
+    pub page: u64,
 }
 
 impl Built {
     pub fn both(self) -> u64 {
         self.size + self.build
+    }
+
+    /// Without the page.
+    fn rest(self) -> u64 {
+        self.both().saturating_sub(self.page)
+    }
+}
+
+impl Building {
+    /// What both hooks add while they are off.
+    pub fn hooks_off(&self) -> Option<u64> {
+        let (off, c) = (self.cost.get(&Who::Off)?, self.cost.get(&Who::C)?);
+        Some(off.rest().saturating_sub(c.rest()))
     }
 }
 
@@ -131,8 +147,6 @@ pub struct Pieces {
     pub copy: u64,
     /// A buffer of the image's size, allocated and freed.
     pub scratch: u64,
-    /// An executable page, allocated and freed.
-    pub page: u64,
 }
 
 /// One call of a function.
@@ -187,7 +201,7 @@ pub struct Multi {
     pub cost: BTreeMap<Who, Attached>,
     /// Bytes of all images.
     pub bytes: u64,
-    /// Bytes of memory that the kernel has less while the link is there.
+    /// Bytes of data that are allocated besides while the link is there.
     pub memory: u64,
     /// Images that were found identical in shadow.
     pub identical: u64,
@@ -261,7 +275,11 @@ pub(crate) mod tests {
 
     /// One row of everything.
     pub(crate) fn example() -> Document {
-        let built = |size, build| Built { size, build };
+        let built = |size, build| Built {
+            size,
+            build,
+            page: 1000,
+        };
         let attached = |attach| Attached {
             attach,
             detach: attach / 2,

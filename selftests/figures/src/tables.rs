@@ -132,17 +132,14 @@ fn args(document: &Document) -> Section {
 fn pieces(document: &Document) -> Section {
     let mut table = Table::new(&["programs", "copy", "buffer", "page", "place", "hook, off"]);
     for row in on_one_argument(document) {
-        let hook = match (row.cost.get(&Who::Off), row.cost.get(&Who::C)) {
-            (Some(off), Some(c)) => Some(number(off.both().saturating_sub(c.both()))),
-            _ => None,
-        };
+        let page = row.cost.get(&Who::C).map(|cost| number(cost.page));
         table.row(vec![
             name(row.programs, row.nr),
             number(row.pieces.copy),
             number(row.pieces.scratch),
-            number(row.pieces.page),
+            or_dash(page),
             number(row.pieces.place),
-            or_dash(hook),
+            or_dash(row.hooks_off().map(number)),
         ]);
     }
     Section {
@@ -150,7 +147,7 @@ fn pieces(document: &Document) -> Section {
         text: "What a builder may be made of, each counted alone: `bpf_arch_text_copy()` of the \
                image; a buffer of its size, as C builds in, and an executable page, as C measures \
                in, each allocated and freed; the image's place, which the kernel allocates; and \
-               what both hooks add while they are off.",
+               what both hooks add while they are off, to all but the page.",
         table,
     }
 }
@@ -298,9 +295,9 @@ fn memory(document: &Document) -> Section {
     }
     Section {
         title: "Memory of many trampolines",
-        text: "Bytes of code that are charged; bytes that the kernel has free less while the \
-               link is there; and how many of the images were compared in shadow and found \
-               identical.",
+        text: "Bytes of code that are charged; bytes of slab objects and of vmalloc that are in \
+               use besides while the link is there; and how many of the images were compared in \
+               shadow and found identical.",
         table,
     }
 }

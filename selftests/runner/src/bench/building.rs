@@ -80,7 +80,6 @@ impl Rows {
                     place: build.place,
                     copy: build.copy,
                     scratch: build.scratch,
-                    page: build.page,
                 };
             }
             ensure!(
@@ -93,6 +92,7 @@ impl Rows {
             let built = Built {
                 size: build.size,
                 build: build.build,
+                page: build.page,
             };
             row.cost.insert(who, built);
         }

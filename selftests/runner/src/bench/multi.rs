@@ -94,8 +94,8 @@ impl Rows {
                     .context("every row is of one of them")?;
                 let prog = source.load_multi(name, attach_type)?;
                 let charged = self.account.charged()?;
-                let free = match who {
-                    Who::C => free()?,
+                let used = match who {
+                    Who::C => used()?,
                     _ => 0,
                 };
                 let stats = (who == Who::Shadow).then(Stats::read);
@@ -105,7 +105,7 @@ impl Rows {
                 let link = link.with_context(what)?;
                 if who == Who::C {
                     row.bytes = self.account.charged()?.abs_diff(charged);
-                    row.memory = free.saturating_sub(self::free()?);
+                    row.memory = self::used()?.saturating_sub(used);
                 }
                 if let Some(stats) = stats {
                     row.identical = stats?.since()?.get("identical")?;
@@ -162,16 +162,26 @@ fn accepted(source: &Source, ids: &[u32]) -> Result<Vec<u32>> {
     Ok(good)
 }
 
-/// Bytes that are free, after the kernel has given back what its allocators hold ready.
-fn free() -> Result<u64> {
+/// Bytes of slab objects and of vmalloc, after caches have given back what they hold ready.
+fn used() -> Result<u64> {
     for cache in fs::read_dir("/sys/kernel/slab")? {
         // Those of a name are links to one of them, and some cannot shrink.
         let _ = fs::write(cache?.path().join("shrink"), "1");
     }
-    fs::write("/proc/sys/vm/compact_memory", "1")?;
+    let text = fs::read_to_string("/proc/slabinfo").context("cannot read slabinfo")?;
+    // Two lines of head, then the name, objects in use, all objects, and their size.
+    let objects = text.lines().skip(2).map(|line| -> Result<u64> {
+        let mut words = line.split_whitespace().skip(1);
+        let in_use: u64 = words.next().context("objects")?.parse()?;
+        let size: u64 = words.nth(1).context("their size")?.parse()?;
+        Ok(in_use * size)
+    });
+    let objects: u64 = objects.sum::<Result<_>>()?;
     let text = fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemFree:"));
-    let words = line.context("meminfo tells what is free")?.trim();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmallocUsed:"));
+    let words = line.context("meminfo tells what vmalloc has")?.trim();
     let kilobytes: u64 = words.trim_end_matches(" kB").parse()?;
-    Ok(kilobytes * 1024)
+    Ok(objects + kilobytes * 1024)
 }
