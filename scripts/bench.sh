@@ -25,7 +25,7 @@ bench_boot() { # JSON [OPTION...]
 }
 
 figures() {
-	in_root build/figures "$@"
+	in_root build/cargo/release/figures "$@"
 }
 
 need_figures() {
@@ -35,10 +35,10 @@ need_figures() {
 	unlock
 }
 
+# In the checkout: cargo takes what another one has built at a place for both for its own.
 build_figures() {
-	in_root env -C selftests cargo build --locked --release --quiet -p figures
-	# Another checkout may build its own there.
-	install -D "$base/cargo/release/figures" "$top/build/figures"
+	in_root cargo build --locked --release --quiet --manifest-path selftests/figures/Cargo.toml \
+		--target-dir build/cargo
 }
 
 # Twice in each series.
