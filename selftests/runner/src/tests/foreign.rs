@@ -11,7 +11,7 @@ use anyhow::{ensure, Context, Result};
 use rustix::system::delete_module;
 
 use super::onto::{spec, words, Call};
-use super::wait_for;
+use super::{settle, wait_for};
 use crate::device::Device;
 use crate::harness::{skip, Env};
 use crate::kmod;
@@ -150,6 +150,8 @@ fn foreign_stack_sleeper(env: &Env) -> Result<()> {
         let sleeper = scope.spawn(|| targets.call("sleep", &args));
         let entered = wait_for("the function is entered", || Ok(session.hits()?.entry == 1));
         let stack = entered.and_then(|()| {
+            // It counts before it writes its record.
+            settle()?;
             let [entry] = log.take_exactly()?;
             let path = format!("/proc/self/task/{}/stack", entry.tid);
             let mut stack = String::new();
