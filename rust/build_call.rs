@@ -5,13 +5,14 @@
 use super::{
     bindings,
     c_builder::{
-        skip_records,
         to_size,
         CImage, //
     },
     code::{
+        skip_records,
         Image,
-        Runnable, //
+        Runnable,
+        SkipRecord, //
     },
     plan::{
         Place,
@@ -159,11 +160,7 @@ impl<'a> PrepareCall<'a> {
         let text = unsafe { slice::from_raw_parts(self.start.cast::<u8>(), len) };
         bytes.extend_from_slice(text, GFP_KERNEL)?;
         if self.skips().is_null() {
-            let mut skips = KVec::new();
-            for skip in ours.skips() {
-                skips.push(skip, GFP_KERNEL)?;
-            }
-            let fp = ours.fp();
+            let (skips, fp) = (skip_records(ours.skips())?, ours.fp());
             return Ok(CImage { bytes, skips, fp });
         }
         // SAFETY: By the type invariant; the kernel has `nr_skips` records there.
@@ -173,7 +170,8 @@ impl<'a> PrepareCall<'a> {
                 ((*self.im).ksym.fp_start, (*self.im).ksym.fp_end),
             )
         };
-        let skips = skip_records(skips.get(self.skips_before..).unwrap_or_default())?;
+        let skips = skips.get(self.skips_before..).unwrap_or_default();
+        let skips = skip_records(skips.iter().map(SkipRecord::from))?;
         Ok(CImage { bytes, skips, fp })
     }
 

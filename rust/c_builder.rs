@@ -10,6 +10,7 @@
 use super::{
     bindings,
     code::{
+        skip_records,
         SkipRecord,
         Tried,
         TriedPlan, //
@@ -90,18 +91,9 @@ pub(crate) fn build(tried: &Tried<'_>, image: &mut FreshImage) -> Result<CImage>
     image.text().read(size, &mut bytes)?;
     Ok(CImage {
         bytes,
-        skips: skip_records(&skips)?,
+        skips: skip_records(skips.iter().map(SkipRecord::from))?,
         fp,
     })
-}
-
-/// Converts the kernel's skip records.
-pub(super) fn skip_records(skips: &[bindings::bpf_tramp_skip]) -> Result<KVec<SkipRecord>> {
-    let mut records = KVec::with_capacity(skips.len(), GFP_KERNEL)?;
-    for skip in skips {
-        records.push(SkipRecord::from(skip), GFP_KERNEL)?;
-    }
-    Ok(records)
 }
 
 /// A size in bytes, or the error that a negative value stands for.

@@ -25,6 +25,7 @@ use super::{
     symbols::to_u64,
 };
 use core::ptr;
+use kernel::prelude::*;
 
 /// Names the types of the room that builds images. Implemented once, for [`TheImageRoom`].
 pub(crate) trait ImageRoom {
@@ -79,6 +80,19 @@ pub(crate) struct SkipRecord {
     pub(crate) nop: u64,
     /// Address right behind the call.
     pub(crate) target: u64,
+}
+
+/// Collects skip records.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn skip_records(skips: impl Iterator<Item = SkipRecord>) -> Result<KVec<SkipRecord>> {
+    let mut records = KVec::with_capacity(skips.size_hint().0, GFP_KERNEL)?;
+    for skip in skips {
+        records.push(skip, GFP_KERNEL)?;
+    }
+    Ok(records)
 }
 
 impl From<&bindings::bpf_tramp_skip> for SkipRecord {

@@ -10,6 +10,7 @@ use super::{
 use crate::kapi::{
     bindings,
     code::{
+        skip_records,
         Image,
         Runnable, //
     },
@@ -76,10 +77,7 @@ impl FreshImage {
         if !built.plan().is_real() || built.place() != self.place() {
             return Err(EINVAL);
         }
-        let mut skips = KVec::new();
-        for skip in built.skips() {
-            skips.push(skip, GFP_KERNEL)?;
-        }
+        let skips = skip_records(built.skips())?;
         // SAFETY: What `Image` holds may run, it is made for this place, and no task is in there.
         unsafe { self.text.write(built.bytes())? };
         *self.skips.lock() = skips;
