@@ -5,7 +5,7 @@
 # QEMU, and the judgement of what happened in there.
 #
 # Sets:  vm (the directory of one VM), suite (what it runs, below vm), accelerator.
-# Reads: top, root, tree, release; ACCEL, CPU, SMP, MEM, CMDLINE, TIMEOUT, initramfs and
+# Reads: top, root, tree, release; KERNEL, ACCEL, CPU, SMP, MEM, CMDLINE, TIMEOUT, initramfs and
 #        counted, which a caller may have as local variables for a VM of its own.
 
 check_bootable() {
@@ -164,7 +164,11 @@ boot() { # ACCELERATOR SECONDS JOB [QEMU-OPTION...]
 # With a thread for each CPU, one that translates code while another one patches it
 # may keep the breakpoint that patching begins with, and dies of it later.
 emulated_cpus() {
-	printf '%s' "-accel tcg,thread=single -cpu ${CPU:-max}${counted:+ $counting_clock}"
+	local cpu=max
+	# While the kernel identifies its CPU, it takes addresses for as wide as they are with
+	# four levels of pages; with five, KASAN calls an interrupt's accesses wild then.
+	[[ ${KERNEL:-} != debug ]] || cpu=max,la57=off
+	printf '%s' "-accel tcg,thread=single -cpu ${CPU:-$cpu}${counted:+ $counting_clock}"
 }
 
 # A nanosecond an instruction, and the same random numbers and date each time.
