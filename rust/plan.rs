@@ -41,6 +41,11 @@ pub(crate) enum List {
     ModifyReturn = bindings::bpf_tramp_prog_type_BPF_TRAMP_MODIFY_RETURN as isize,
 }
 
+impl List {
+    /// All of them, in the order of [`Plan::nodes()`].
+    pub(crate) const ALL: [Self; NR_LISTS] = [Self::Fentry, Self::Fexit, Self::ModifyReturn];
+}
+
 const NR_LISTS: usize = bindings::bpf_tramp_prog_type_BPF_TRAMP_MAX as usize;
 
 /// A program on a list (`struct bpf_tramp_node`).
@@ -165,21 +170,27 @@ impl Plan<'_> {
 
     /// The programs in the order in which they run, list by list.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = Node<'_>> + Clone {
-        [List::Fentry, List::Fexit, List::ModifyReturn]
-            .into_iter()
-            .flat_map(|list| self.list(list).iter().map(move |&node| (list, node)))
-            .map(|(list, node)| {
-                // SAFETY: By the type invariant, each node has a link with a program. `Prog` is a
-                // transparent wrapper.
-                let (prog, cookie) =
-                    unsafe { (&*(*(*node).link).prog.cast::<Prog>(), (*node).cookie) };
-                Node { list, prog, cookie }
-            })
+        List::ALL.into_iter().flat_map(|list| self.programs(list))
+    }
+
+    /// The programs on a list.
+    pub(crate) fn programs(&self, list: List) -> impl Iterator<Item = Node<'_>> + Clone {
+        self.list(list).iter().map(move |&node| {
+            // SAFETY: By the type invariant, each node has a link with a program. `Prog` is a
+            // transparent wrapper.
+            let (prog, cookie) = unsafe { (&*(*(*node).link).prog.cast::<Prog>(), (*node).cookie) };
+            Node { list, prog, cookie }
+        })
     }
 
     /// Number of programs on a list.
     pub(crate) fn count(&self, list: List) -> usize {
         self.list(list).len()
+    }
+
+    /// Number of programs on each list, in the order of [`List::ALL`].
+    pub(crate) fn counts(&self) -> [usize; NR_LISTS] {
+        List::ALL.map(|list| self.count(list))
     }
 
     fn list(&self, list: List) -> &[*mut bindings::bpf_tramp_node] {

@@ -4,7 +4,7 @@
 //!
 //! A trampoline image is machine code that a traced function enters: it saves the arguments, runs
 //! the attached BPF programs before and after the original function, and returns. [`build`] writes
-//! an image into a buffer; [`measure`] runs the same generator with a sink that only counts.
+//! an image into a buffer; [`draft()`] one that has no place yet.
 //!
 //! The builder depends on `core` only: it takes plain data and returns bytes and records, and it
 //! neither allocates nor accesses the kernel. The image is byte for byte that of the kernel's
@@ -14,13 +14,14 @@
 //!
 //! | module     | what it holds                                                |
 //! |------------|--------------------------------------------------------------|
-//! | `sink`     | bytes, their limit, and the address where they will run      |
+//! | `writer`   | bytes, their limit, and the address where they will run      |
 //! | `asm`      | instructions: registers, memory operands, labels             |
 //! | `model`    | how the function's arguments are passed                      |
 //! | `frame`    | layout of the stack frame                                    |
 //! | `args`     | saving, restoring and passing arguments                      |
 //! | `programs` | call sequences of programs                                   |
-//! | `relocation` | what depends on the place of an image                     |
+//! | `sequence` | call sequences that are copied                               |
+//! | `draft`    | images that are whole but for what depends on their place    |
 //! | `image`    | the whole image                                              |
 //! | `tests`    | unit tests, for the host and for KUnit                       |
 //!
@@ -38,6 +39,7 @@
 
 mod args;
 pub(crate) mod asm;
+mod draft;
 mod error;
 mod flags;
 mod frame;
@@ -46,25 +48,24 @@ mod machine;
 mod model;
 mod programs;
 mod quirks;
-pub(crate) mod relocation;
 mod request;
-pub(crate) mod sink;
+mod sequence;
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 pub(crate) mod tests;
+pub(crate) mod writer;
 
+pub use draft::Draft;
 pub use error::Error;
 pub use flags::Flags;
 pub use machine::{CallDepth, Callee, Machine, Preamble};
 pub use model::{FuncModel, MAX_ARGS};
 pub use quirks::Quirks;
-pub use relocation::{Movable, Relocations, MAX_REL32};
 pub use request::{Marks, Program, Programs, Request, Skip, Target, MAX_LINKS};
 
 use error::Result;
 use image::Generator;
-use relocation::Recorder;
 use request::Skips;
-use sink::{Counter, Writer, PAGE};
+use writer::{Writer, PAGE};
 
 /// Maximum size of an image in bytes, safety tail included: one page, as in C (`PAGE_SIZE`).
 pub const IMAGE_MAX: u16 = 4096;
@@ -81,7 +82,8 @@ pub(crate) const ENDBR_INSN_SIZE: u16 = 4;
 /// Builds the image for `req` in `buf`, to run at the address `ip`.
 ///
 /// The code begins at `buf[0]` and has [`Marks::code_len`] bytes; the rest of `buf` is not changed.
-/// `skips` receives one record for each program call, in the order of the image.
+/// `skips` receives one record for each program call, in the order of the image. `draft` is working
+/// memory.
 ///
 /// Counterpart of `arch_prepare_bpf_trampoline()`.
 ///
@@ -96,54 +98,37 @@ pub(crate) const ENDBR_INSN_SIZE: u16 = 4;
 ///
 /// After an error the contents of `buf` and `skips` are undefined. Nothing outside of them is ever
 /// written.
-pub fn build(req: &Request<'_>, ip: u64, buf: &mut [u8], skips: &mut [Skip]) -> Result<Marks> {
-    let (marks, _) = generate(req, ip, buf, skips, Recorder::none())?;
+pub fn build(
+    req: &Request<'_>,
+    ip: u64,
+    buf: &mut [u8],
+    skips: &mut [Skip],
+    draft: &mut Draft,
+) -> Result<Marks> {
+    let marks = self::draft(req, ip, buf, skips, draft)?;
+    draft.place(&req.programs, skips, buf, ip, req.image)?;
     Ok(marks)
 }
 
-/// Builds the image for `req` in `buf` as [`build`] does, and finds out what depends on its place:
-/// `rel32` receives the offsets of displacements. An image that is [`Movable`] can get another place
-/// without being built again.
-///
-/// # Errors
-///
-/// Those of [`build`]; [`Error::TooBig`] if `rel32` has less than [`MAX_REL32`] elements and more are
-/// needed.
-pub fn draft(
-    req: &Request<'_>,
-    ip: u64,
-    buf: &mut [u8],
-    skips: &mut [Skip],
-    rel32: &mut [u16],
-) -> Result<(Marks, Relocations)> {
-    generate(req, ip, buf, skips, Recorder::over(rel32))
-}
-
-fn generate(
-    req: &Request<'_>,
-    ip: u64,
-    buf: &mut [u8],
-    skips: &mut [Skip],
-    relocations: Recorder<'_>,
-) -> Result<(Marks, Relocations)> {
-    let skips = Skips::over(skips);
-    match buf.first_chunk_mut::<PAGE>() {
-        Some(page) => Generator::new(req, Writer::new(page, ip), skips, relocations)?.image(),
-        None => Generator::new(req, Writer::new(buf, ip), skips, relocations)?.image(),
-    }
-}
-
-/// Returns size and marks of the image for `req` without writing it.
-///
-/// The result is that of [`build`] for the same `req` and `ip` with buffers that are large enough.
+/// Makes a draft of the image for `req` in `buf`: the image that [`build`] builds, but for call
+/// sequences that are copied once it has its place ([`Draft::place`]).
 ///
 /// Counterpart of `arch_bpf_trampoline_size()`, whose result is [`Marks::size`].
 ///
 /// # Errors
 ///
 /// Those of [`build`].
-pub fn measure(req: &Request<'_>, ip: u64) -> Result<Marks> {
-    let (skips, relocations) = (Skips::counting(), Recorder::none());
-    let (marks, _) = Generator::new(req, Counter::new(ip), skips, relocations)?.image()?;
-    Ok(marks)
+pub fn draft(
+    req: &Request<'_>,
+    ip: u64,
+    buf: &mut [u8],
+    skips: &mut [Skip],
+    draft: &mut Draft,
+) -> Result<Marks> {
+    draft.begin(ip, req.image);
+    let skips = Skips::over(skips);
+    match buf.first_chunk_mut::<PAGE>() {
+        Some(page) => Generator::new(req, Writer::new(page, ip), skips, draft)?.image(),
+        None => Generator::new(req, Writer::new(buf, ip), skips, draft)?.image(),
+    }
 }

@@ -6,7 +6,7 @@ mod constants;
 mod scratch;
 
 pub(crate) use scratch::{
-    Draft,
+    Measured,
     Memory,
     Scratch, //
 };

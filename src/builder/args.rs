@@ -2,13 +2,13 @@
 
 //! Moves the function's arguments between caller, programs and function.
 
-use super::asm::{Cond, Gpr, Label, Slot, RAX};
+use super::asm::{Cond, Gpr, Slot, RAX};
 use super::error::Result;
 use super::image::Generator;
 use super::model::Place;
-use super::sink::Sink;
+use super::writer::Buffer;
 
-impl<S: Sink> Generator<'_, S> {
+impl<B: Buffer + ?Sized> Generator<'_, B> {
     /// Saves the arguments at `ctx`, where programs read them.
     ///
     /// Counterpart of `save_args()` for the programs.
@@ -80,20 +80,24 @@ impl<S: Sink> Generator<'_, S> {
         let asm = &mut self.asm;
         let [b0, b1, b2, b3, ..] = base.to_le_bytes();
         let base = u32::from_le_bytes([b0, b1, b2, b3]);
-        let mut null = Label::<1>::new();
 
-        if nullable {
+        let null = if nullable {
             // The lower half of another pointer may be 0, so test all 64 bits.
             if src != RAX {
                 asm.mov(RAX, src)?;
             }
             asm.test(RAX, RAX)?;
-            asm.jcc_short(Cond::E, &mut null)?;
-        } else if src != RAX {
-            asm.mov32(RAX, src)?;
-        }
+            Some(asm.jcc_short(Cond::E)?)
+        } else {
+            if src != RAX {
+                asm.mov32(RAX, src)?;
+            }
+            None
+        };
         asm.sub_eax_imm(base)?;
-        asm.bind(null)?;
+        if let Some(null) = null {
+            asm.bind_short(null)?;
+        }
         Ok(RAX)
     }
 }

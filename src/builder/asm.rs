@@ -5,17 +5,20 @@
 //! Each method of [`Asm`] emits one instruction, in the encoding that the C JIT chooses. Operands
 //! are in Intel order: the destination comes first.
 
+mod flow;
 mod operand;
 
+use operand::signed;
 pub(crate) use operand::{
-    Cond, Gpr, Label, Mem, Slot, R8, R9, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP,
+    takes_8_bytes, Cond, Gpr, Label, Mem, ShortJump, Slot, R8, R9, RAX, RBP, RBX, RCX, RDI, RDX,
+    RSI, RSP,
 };
 
-use self::operand::{Jump, Reach};
-use super::error::{Error, Result};
-use super::relocation::{takes_8_bytes, Recorder, Relocations};
-use super::sink::Sink;
-use super::{CallDepth, Callee};
+use super::draft::Draft;
+use super::error::Result;
+use super::sequence::{distance, BLOCK};
+use super::writer::{Buffer, Writer};
+use super::{CallDepth, Program};
 
 /// Operand size of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,45 +27,40 @@ enum Width {
     B8,
 }
 
-/// An assembler over a sink.
+/// An assembler.
 ///
 /// All of it is inlined into the generator, where registers and most operands are known, so that
 /// little is left of an instruction but the store of its bytes.
-pub(crate) struct Asm<'a, S> {
-    sink: S,
+pub(crate) struct Asm<'a, B: ?Sized> {
+    code: Writer<'a, B>,
     call_depth: Option<CallDepth>,
-    relocations: Recorder<'a>,
+    draft: &'a mut Draft,
 }
 
 /// Encodings.
-impl<'a, S: Sink> Asm<'a, S> {
+impl<'a, B: Buffer + ?Sized> Asm<'a, B> {
     /// Creates an assembler whose calls do the accounting for `call_depth`, if any.
     pub(crate) const fn new(
-        sink: S,
+        code: Writer<'a, B>,
         call_depth: Option<CallDepth>,
-        relocations: Recorder<'a>,
+        draft: &'a mut Draft,
     ) -> Self {
         Self {
-            sink,
+            code,
             call_depth,
-            relocations,
+            draft,
         }
-    }
-
-    /// What depends on the place of the code.
-    pub(super) fn relocations(&self) -> Relocations {
-        self.relocations.found()
     }
 
     /// Number of bytes emitted.
     #[inline(always)]
     pub(crate) fn pos(&self) -> u16 {
-        self.sink.pos()
+        self.code.pos()
     }
 
     /// Address of the next instruction.
     pub(crate) fn address(&self) -> u64 {
-        self.sink.address(0)
+        self.code.address(0)
     }
 
     /// `opcode rm, reg` between registers.
@@ -70,8 +68,8 @@ impl<'a, S: Sink> Asm<'a, S> {
     fn reg(&mut self, width: Width, opcode: u8, reg: Gpr, rm: Gpr) -> Result {
         let modrm = 0xc0 | (reg.low() << 3) | rm.low();
         match rex(width, reg, rm) {
-            Some(rex) => self.sink.put([rex, opcode, modrm]),
-            None => self.sink.put([opcode, modrm]),
+            Some(rex) => self.code.put([rex, opcode, modrm]),
+            None => self.code.put([opcode, modrm]),
         }
     }
 
@@ -84,10 +82,10 @@ impl<'a, S: Sink> Asm<'a, S> {
         let [disp] = disp.to_le_bytes();
         let modrm = 0x40 | (reg.low() << 3) | mem.base.low();
         match (rex(width, reg, mem.base), mem.base.has_sib()) {
-            (Some(rex), false) => self.sink.put([rex, opcode, modrm, disp]),
-            (Some(rex), true) => self.sink.put([rex, opcode, modrm, SIB, disp]),
-            (None, false) => self.sink.put([opcode, modrm, disp]),
-            (None, true) => self.sink.put([opcode, modrm, SIB, disp]),
+            (Some(rex), false) => self.code.put([rex, opcode, modrm, disp]),
+            (Some(rex), true) => self.code.put([rex, opcode, modrm, SIB, disp]),
+            (None, false) => self.code.put([opcode, modrm, disp]),
+            (None, true) => self.code.put([opcode, modrm, SIB, disp]),
         }
     }
 
@@ -100,10 +98,10 @@ impl<'a, S: Sink> Asm<'a, S> {
         let disp = mem.disp.to_le_bytes();
         let modrm = 0x80 | (reg.low() << 3) | mem.base.low();
         match (rex(width, reg, mem.base), mem.base.has_sib()) {
-            (Some(rex), false) => self.sink.put_both([rex, opcode, modrm], disp),
-            (Some(rex), true) => self.sink.put_both([rex, opcode, modrm, SIB], disp),
-            (None, false) => self.sink.put_both([opcode, modrm], disp),
-            (None, true) => self.sink.put_both([opcode, modrm, SIB], disp),
+            (Some(rex), false) => self.code.put_both([rex, opcode, modrm], disp),
+            (Some(rex), true) => self.code.put_both([rex, opcode, modrm, SIB], disp),
+            (None, false) => self.code.put_both([opcode, modrm], disp),
+            (None, true) => self.code.put_both([opcode, modrm, SIB], disp),
         }
     }
 
@@ -112,38 +110,70 @@ impl<'a, S: Sink> Asm<'a, S> {
     fn opcode_reg(&mut self, opcode: u8, reg: Gpr) -> Result {
         let opcode = opcode | reg.low();
         match rex(Width::B4, EXT0, reg) {
-            Some(rex) => self.sink.put([rex, opcode]),
-            None => self.sink.put([opcode]),
+            Some(rex) => self.code.put([rex, opcode]),
+            None => self.code.put([opcode]),
         }
     }
 
     /// Displacement of `target` from the end of an instruction that is `left` bytes away.
     #[inline(always)]
-    fn rel32(&self, target: u64, left: u16) -> Result<[u8; 4]> {
-        let distance = signed(target.wrapping_sub(self.sink.address(left)));
-        let distance = i32::try_from(distance).map_err(|_| Error::OutOfRange)?;
-        Ok(distance.to_le_bytes())
+    fn rel32(&self, target: u64, left: u16) -> Result<i32> {
+        distance(self.code.address(left), target)
     }
 
     /// `opcode target`, for a target outside of the image.
     #[inline(always)]
     fn branch(&mut self, opcode: u8, target: u64) -> Result {
         let rel32 = self.rel32(target, 5)?;
-        self.sink.put_both([opcode], rel32)?;
-        self.relocations.rel32(self.sink.pos())
+        self.code.put_both([opcode], rel32.to_le_bytes())?;
+        self.draft.rel32_ends(self.code.pos())
     }
 
     /// `opcode gs:[rip + ...]`, in front of `left` bytes of an immediate.
     fn gs_rip(&mut self, opcode: [u8; 2], target: u64, left: u16) -> Result {
         let [opcode, modrm] = opcode;
         let rel32 = self.rel32(target, left.saturating_add(8))?;
-        self.sink.put_both([0x65, 0x48, opcode, modrm], rel32)?;
-        self.relocations.rel32(self.sink.pos())
+        self.code
+            .put_both([0x65, 0x48, opcode, modrm], rel32.to_le_bytes())?;
+        self.draft.rel32_ends(self.code.pos())
+    }
+}
+
+/// What is noted, and left to be copied.
+impl<B: Buffer + ?Sized> Asm<'_, B> {
+    /// What is noted of the code.
+    #[inline(always)]
+    pub(super) fn draft(&mut self) -> &mut Draft {
+        self.draft
+    }
+
+    /// Leaves the next bytes to a copy of the last call sequence that was emitted, if that of
+    /// `program` can be one. Returns the position behind the call of the exit function.
+    #[inline(always)]
+    pub(super) fn leave_to_copy(
+        &mut self,
+        program: &Program,
+        saves: bool,
+        decides: bool,
+    ) -> Result<Option<u16>> {
+        if !self.code.has_room(BLOCK) {
+            return Ok(None);
+        }
+        let at = self.pos();
+        let Some(like) = self.draft.copy(program, saves, decides)? else {
+            return Ok(None);
+        };
+        distance(
+            self.code.address(like.entry.wrapping_add(4)),
+            program.entry.addr,
+        )?;
+        self.code.skip(like.len)?;
+        Ok(Some(at.wrapping_add(like.exited)))
     }
 }
 
 /// Moves and arithmetic.
-impl<S: Sink> Asm<'_, S> {
+impl<B: Buffer + ?Sized> Asm<'_, B> {
     /// `push reg`.
     #[inline(always)]
     pub(crate) fn push(&mut self, reg: Gpr) -> Result {
@@ -172,28 +202,24 @@ impl<S: Sink> Asm<'_, S> {
             self.mov32_imm(dst, imm)
         } else if let Ok(imm) = i32::try_from(signed(imm)) {
             self.reg(Width::B8, 0xc7, EXT0, dst)?;
-            self.sink.put(imm.to_le_bytes())
+            self.code.put(imm.to_le_bytes())
         } else {
             let opcode = [0x48 | dst.high(), 0xb8 | dst.low()];
-            self.sink.put_both(opcode, imm.to_le_bytes())
+            self.code.put_both(opcode, imm.to_le_bytes())
         }
     }
 
     /// `mov dst, image`, the address of the `struct bpf_tramp_image`.
     pub(crate) fn mov_image(&mut self, dst: Gpr, image: u64) -> Result {
         self.mov_imm(dst, image)?;
-        if takes_8_bytes(image) {
-            return self.relocations.image(self.sink.pos());
-        }
-        self.relocations.fix();
-        Ok(())
+        self.draft.image_ends(self.code.pos())
     }
 
     /// `mov dst, imm` of 4 bytes, which clears the upper half of `dst`.
     #[inline(always)]
     pub(crate) fn mov32_imm(&mut self, dst: Gpr, imm: u32) -> Result {
         self.opcode_reg(0xb8, dst)?;
-        self.sink.put(imm.to_le_bytes())
+        self.code.put(imm.to_le_bytes())
     }
 
     /// `mov dst, [src]`.
@@ -217,7 +243,7 @@ impl<S: Sink> Asm<'_, S> {
     #[inline(always)]
     pub(crate) fn store32_imm(&mut self, dst: impl Into<Mem>, imm: u32) -> Result {
         self.mem(Width::B4, 0xc7, EXT0, dst.into())?;
-        self.sink.put(imm.to_le_bytes())
+        self.code.put(imm.to_le_bytes())
     }
 
     /// `lea dst, [src]`.
@@ -243,19 +269,19 @@ impl<S: Sink> Asm<'_, S> {
         match i8::try_from(imm) {
             Ok(imm) => {
                 self.reg(Width::B8, 0x83, operation, dst)?;
-                self.sink.put(imm.to_le_bytes())
+                self.code.put(imm.to_le_bytes())
             }
             Err(_) => {
                 self.reg(Width::B8, 0x81, operation, dst)?;
-                self.sink.put(imm.to_le_bytes())
+                self.code.put(imm.to_le_bytes())
             }
         }
     }
 
     /// `sub eax, imm`, which clears the upper half of RAX.
     pub(crate) fn sub_eax_imm(&mut self, imm: u32) -> Result {
-        self.sink.put([0x2d])?;
-        self.sink.put(imm.to_le_bytes())
+        self.code.put([0x2d])?;
+        self.code.put(imm.to_le_bytes())
     }
 
     /// `test a, b`.
@@ -268,7 +294,7 @@ impl<S: Sink> Asm<'_, S> {
     #[inline(always)]
     pub(crate) fn cmp_imm8(&mut self, mem: impl Into<Mem>, imm: i8) -> Result {
         self.mem(Width::B8, 0x83, EXT7, mem.into())?;
-        self.sink.put(imm.to_le_bytes())
+        self.code.put(imm.to_le_bytes())
     }
 
     /// A nop of `len` bytes, in as few instructions as the kernel's nops allow (`x86_nops`).
@@ -276,16 +302,16 @@ impl<S: Sink> Asm<'_, S> {
     pub(crate) fn nop(&mut self, len: u16) -> Result {
         match len {
             0 => Ok(()),
-            1 => self.sink.put([0x90]),
-            2 => self.sink.put([0x66, 0x90]),
-            3 => self.sink.put([0x0f, 0x1f, 0x00]),
-            4 => self.sink.put([0x0f, 0x1f, 0x40, 0]),
-            5 => self.sink.put([0x0f, 0x1f, 0x44, 0, 0]),
-            6 => self.sink.put([0x66, 0x0f, 0x1f, 0x44, 0, 0]),
-            7 => self.sink.put([0x0f, 0x1f, 0x80, 0, 0, 0, 0]),
-            8 => self.sink.put([0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]),
-            9 => self.sink.put([0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]),
-            10 => self.sink.put([0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]),
+            1 => self.code.put([0x90]),
+            2 => self.code.put([0x66, 0x90]),
+            3 => self.code.put([0x0f, 0x1f, 0x00]),
+            4 => self.code.put([0x0f, 0x1f, 0x40, 0]),
+            5 => self.code.put([0x0f, 0x1f, 0x44, 0, 0]),
+            6 => self.code.put([0x66, 0x0f, 0x1f, 0x44, 0, 0]),
+            7 => self.code.put([0x0f, 0x1f, 0x80, 0, 0, 0, 0]),
+            8 => self.code.put([0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]),
+            9 => self.code.put([0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]),
+            10 => self.code.put([0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]),
             _ => self.long_nop(len),
         }
     }
@@ -294,132 +320,12 @@ impl<S: Sink> Asm<'_, S> {
     fn long_nop(&mut self, len: u16) -> Result {
         let mut left = len;
         while left >= ASM_NOP_MAX {
-            self.sink
+            self.code
                 .put([0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0])?;
             left = left.saturating_sub(ASM_NOP_MAX);
         }
         // Shorter than the longest one.
         self.nop(left)
-    }
-}
-
-/// Control flow.
-impl<S: Sink> Asm<'_, S> {
-    /// `call callee`, with the accounting for it unless the callee does its own.
-    #[inline(always)]
-    pub(crate) fn call(&mut self, callee: Callee) -> Result {
-        if !callee.counted {
-            self.account_call()?;
-        }
-        self.branch(0xe8, callee.addr)
-    }
-
-    /// Accounts for a call if the machine has call-depth tracking.
-    #[inline(always)]
-    pub(crate) fn account_call(&mut self) -> Result {
-        if let Some(CallDepth { depth, calls }) = self.call_depth {
-            // sar qword gs:[depth], RET_DEPTH_SHIFT
-            self.gs_rip([0xc1, 0x3d], depth, 1)?;
-            self.sink.put([RET_DEPTH_SHIFT])?;
-            if let Some(calls) = calls {
-                // inc qword gs:[calls]
-                self.gs_rip([0xff, 0x05], calls, 0)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// `cs cs call target` without accounting. It has 7 bytes, like [`jne_udb`](Self::jne_udb).
-    pub(crate) fn cs_cs_call(&mut self, target: u64) -> Result {
-        self.sink.put([0x2e, 0x2e])?;
-        self.branch(0xe8, target)
-    }
-
-    /// `call reg`.
-    #[inline(always)]
-    pub(crate) fn call_reg(&mut self, reg: Gpr) -> Result {
-        self.reg(Width::B4, 0xff, EXT2, reg)
-    }
-
-    /// `jmp target`.
-    pub(crate) fn jmp(&mut self, target: u64) -> Result {
-        self.branch(0xe9, target)
-    }
-
-    /// `jcc label`, over at most 127 bytes.
-    #[inline(always)]
-    pub(crate) fn jcc_short<const N: usize>(&mut self, cond: Cond, label: &mut Label<N>) -> Result {
-        self.sink.put([0x70 | cond.code(), 0])?;
-        label.add(Jump {
-            end: self.pos(),
-            reach: Reach::Short,
-        })
-    }
-
-    /// `jcc label`, over any distance.
-    #[inline(always)]
-    pub(crate) fn jcc<const N: usize>(&mut self, cond: Cond, label: &mut Label<N>) -> Result {
-        self.sink.put([0x0f, 0x80 | cond.code(), 0, 0, 0, 0])?;
-        label.add(Jump {
-            end: self.pos(),
-            reach: Reach::Near,
-        })
-    }
-
-    /// Binds `label` to the current position.
-    #[inline(always)]
-    pub(crate) fn bind<const N: usize>(&mut self, label: Label<N>) -> Result {
-        for Jump { end, reach } in label.into_jumps() {
-            let distance = i32::from(self.pos())
-                .checked_sub(i32::from(end))
-                .ok_or(Error::OutOfRange)?;
-            match reach {
-                Reach::Short => {
-                    let rel8 = i8::try_from(distance).map_err(|_| Error::OutOfRange)?;
-                    self.sink.patch(end.saturating_sub(1), rel8.to_le_bytes())?;
-                }
-                Reach::Near => {
-                    self.sink
-                        .patch(end.saturating_sub(4), distance.to_le_bytes())?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// `jne` with the not-taken hint to the `udb` in the [`endbr_poison`] that follows.
-    ///
-    /// [`endbr_poison`]: Self::endbr_poison
-    pub(crate) fn jne_udb(&mut self) -> Result {
-        self.sink.put([0x2e, 0x0f, 0x85, 3, 0, 0, 0])
-    }
-
-    /// `leave`.
-    #[inline(always)]
-    pub(crate) fn leave(&mut self) -> Result {
-        self.sink.put([0xc9])
-    }
-
-    /// `ret`.
-    #[inline(always)]
-    pub(crate) fn ret(&mut self) -> Result {
-        self.sink.put([0xc3])
-    }
-
-    /// `int3`.
-    pub(crate) fn int3(&mut self) -> Result {
-        self.sink.put([0xcc])
-    }
-
-    /// `endbr64`.
-    pub(crate) fn endbr64(&mut self) -> Result {
-        self.sink.put([0xf3, 0x0f, 0x1e, 0xfa])
-    }
-
-    /// What replaces an `endbr64` that must not be a target: `nop dword [rax - 42]`, whose last
-    /// byte is a `udb`.
-    pub(crate) fn endbr_poison(&mut self) -> Result {
-        self.sink.put([0x0f, 0x1f, 0x40, 0xd6])
     }
 }
 
@@ -447,9 +353,4 @@ const fn rex(width: Width, reg: Gpr, rm: Gpr) -> Option<u8> {
         (Width::B4, _) => Some(0x40 | upper),
         (Width::B8, _) => Some(0x48 | upper),
     }
-}
-
-/// Reinterprets 64 bits as a signed number.
-const fn signed(bits: u64) -> i64 {
-    i64::from_ne_bytes(bits.to_ne_bytes())
 }

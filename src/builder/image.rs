@@ -6,40 +6,40 @@
 //! [`arch/x86/net/bpf_jit_comp.c`](srctree/arch/x86/net/bpf_jit_comp.c)
 
 use super::asm::{Asm, Slot, RAX, RBP, RBX, RDI, RSP};
+use super::draft::Draft;
 use super::error::Result;
 use super::frame::{Frame, RETURN_ADDRESS, RETURN_VALUE};
-use super::relocation::{Recorder, Relocations};
 use super::request::Skips;
-use super::sink::Sink;
+use super::writer::{Buffer, Writer};
 use super::{Callee, Flags, Marks, Preamble, Request, ENDBR_INSN_SIZE, PATCH_SIZE};
 use crate::session::FuncMeta;
 
 /// Generator of an image.
-pub(super) struct Generator<'a, S> {
+pub(super) struct Generator<'a, B: ?Sized> {
     pub(super) req: &'a Request<'a>,
     pub(super) frame: Frame,
-    pub(super) asm: Asm<'a, S>,
+    pub(super) asm: Asm<'a, B>,
     pub(super) skips: Skips<'a>,
 }
 
-impl<'a, S: Sink> Generator<'a, S> {
+impl<'a, B: Buffer + ?Sized> Generator<'a, B> {
     pub(super) fn new(
         req: &'a Request<'a>,
-        sink: S,
+        code: Writer<'a, B>,
         skips: Skips<'a>,
-        relocations: Recorder<'a>,
+        draft: &'a mut Draft,
     ) -> Result<Self> {
         req.check()?;
         Ok(Self {
             req,
             frame: Frame::new(req)?,
-            asm: Asm::new(sink, req.machine.call_depth, relocations),
+            asm: Asm::new(code, req.machine.call_depth, draft),
             skips,
         })
     }
 
     /// Generates the image.
-    pub(super) fn image(mut self) -> Result<(Marks, Relocations)> {
+    pub(super) fn image(mut self) -> Result<Marks> {
         let programs = self.req.programs;
         let meta = FuncMeta::new(self.req.target.model.nr_words());
         let call_orig = self.has(Flags::CALL_ORIG);
@@ -105,13 +105,12 @@ impl<'a, S: Sink> Generator<'a, S> {
         let fp_end = self.asm.pos();
         self.end()?;
 
-        let marks = Marks {
+        Ok(Marks {
             code_len: self.asm.pos(),
             fp_start,
             fp_end,
-            nr_skips: self.skips.len(),
-        };
-        Ok((marks, self.asm.relocations()))
+            nr_skips: self.skips.len()?,
+        })
     }
 
     fn has(&self, flag: Flags) -> bool {

@@ -5,7 +5,7 @@
 use super::Quirks;
 
 /// A function that an image calls directly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Callee {
     /// Address of the function.
     pub addr: u64,

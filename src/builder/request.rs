@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// One attached program (`struct bpf_tramp_node` and its `struct bpf_prog`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// Address of its `struct bpf_prog`.
     pub prog: u64,
@@ -145,35 +145,25 @@ pub struct Skip {
 
 /// Receives the skip records of an image.
 pub(super) struct Skips<'a> {
-    out: Option<&'a mut [Skip]>,
-    len: u16,
+    out: &'a mut [Skip],
+    len: usize,
 }
 
 impl<'a> Skips<'a> {
     /// Stores records in `out`.
     pub(super) fn over(out: &'a mut [Skip]) -> Self {
-        Self {
-            out: Some(out),
-            len: 0,
-        }
-    }
-
-    /// Counts records only.
-    pub(super) const fn counting() -> Self {
-        Self { out: None, len: 0 }
+        Self { out, len: 0 }
     }
 
     /// Number of records.
-    pub(super) const fn len(&self) -> u16 {
-        self.len
+    pub(super) fn len(&self) -> Result<u16> {
+        u16::try_from(self.len).map_err(|_| Error::TooBig)
     }
 
     /// Adds a record; [`Error::TooBig`] if there is no space for it.
     pub(super) fn push(&mut self, skip: Skip) -> Result {
-        if let Some(out) = &mut self.out {
-            *out.get_mut(usize::from(self.len)).ok_or(Error::TooBig)? = skip;
-        }
-        self.len = self.len.checked_add(1).ok_or(Error::TooBig)?;
+        *self.out.get_mut(self.len).ok_or(Error::TooBig)? = skip;
+        self.len = self.len.wrapping_add(1);
         Ok(())
     }
 }

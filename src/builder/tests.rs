@@ -23,7 +23,7 @@ pub(crate) mod golden;
 pub(crate) mod listing;
 mod preambles;
 mod refusals;
-mod sink;
+mod writer;
 
 use super::Error;
 

@@ -3,7 +3,10 @@
 //! Runs the builder. Only this file can make a [`BuiltImage`].
 
 use super::{
-    describe::Described,
+    describe::{
+        lists,
+        Described, //
+    },
     refusal::{
         Failure,
         Refusal, //
@@ -12,18 +15,18 @@ use super::{
 use crate::{
     builder::{
         self,
-        Marks,
-        Movable, //
+        Marks, //
     },
     kapi::{
         addr_of, code,
         plan::{
+            List,
             Place,
             Plan, //
         },
     },
     platform::{
-        Draft,
+        Measured,
         Memory,
         Platform,
         Scratch, //
@@ -58,7 +61,7 @@ pub(crate) struct Tried<'p> {
     image: Result<BuiltImage<'p>>,
 }
 
-/// Measures the image for `plan` at `place`, if it has one yet, in bytes: builds it, and keeps it for
+/// Measures the image for `plan` at `place`, if it has one yet, in bytes: makes a draft, and keeps it for
 /// [`build`]. The inner error is one that C gives as well.
 pub(crate) fn measure(
     platform: &Platform,
@@ -76,18 +79,16 @@ pub(crate) fn measure(
         });
         let memory = &mut *scratch;
         let described = Described::new(platform, plan, memory)?;
-        let (marks, relocations) = builder::draft(
+        let marks = builder::draft(
             &described.request(&memory.programs, place.im),
             place.text,
             &mut memory.code,
             &mut memory.skips,
-            &mut memory.rel32,
+            &mut memory.draft,
         )?;
-        memory.draft = Some(Draft {
+        memory.measured = Some(Measured {
             key: plan.key(),
-            place,
             marks,
-            relocations,
             epoch,
         });
         Ok(marks.size().into())
@@ -107,19 +108,24 @@ pub(crate) fn build<'p>(
     let run = || {
         let mut scratch = platform.scratch.take()?;
         let memory = &mut *scratch;
-        let marks = match relocated(memory, platform.scratch.epoch(), plan, place) {
+        let marks = match placed(memory, platform.scratch.epoch(), plan, place) {
             Some(marks) => marks,
             None => {
                 let described = Described::new(platform, plan, memory)?;
-                let request = described.request(&memory.programs, place.im);
-                builder::build(&request, place.text, &mut memory.code, &mut memory.skips)?
+                builder::build(
+                    &described.request(&memory.programs, place.im),
+                    place.text,
+                    &mut memory.code,
+                    &mut memory.skips,
+                    &mut memory.draft,
+                )?
             }
         };
         let (code, size) = (marks.code_len.into(), marks.size().into());
         // An image that fits a page has room for its tail.
         let tail = memory.code.get_mut(code..size);
         tail.ok_or(builder::Error::TooBig)?.fill(INT3);
-        // INVARIANT: All of it has just been built, or relocated.
+        // INVARIANT: All of it has just been built, or got its place.
         Ok(BuiltImage {
             plan,
             place,
@@ -132,25 +138,27 @@ pub(crate) fn build<'p>(
     or_shared(run()).map(|image| Tried { plan, image })
 }
 
-/// The image that was built for `plan` to be measured, at `place` now; none if there is none, or if
-/// it would be another one there.
-fn relocated(memory: &mut Memory, epoch: u64, plan: &Plan<'_>, place: Place) -> Option<Marks> {
-    let draft = memory.draft.take()?;
-    let described = memory.programs.iter();
-    let described = described.map(|program| (program.prog, program.entry.addr, program.cookie));
-    let asked = plan.nodes();
-    let asked = asked.map(|node| (node.prog.addr(), node.prog.entry(), node.cookie));
-    if draft.epoch != epoch || draft.key != plan.key() || !described.eq(asked) {
+/// Gives its place to the draft that was made of `plan` to be measured; none if there is none, or if
+/// it would be another image there.
+fn placed(memory: &mut Memory, epoch: u64, plan: &Plan<'_>, place: Place) -> Option<Marks> {
+    let measured = memory.measured.take()?;
+    if measured.epoch != epoch || measured.key != plan.key() {
         return None;
     }
-    let movable = Movable {
-        code: memory.code.get_mut(..draft.marks.code_len.into())?,
-        rel32: &memory.rel32,
-        relocations: draft.relocations,
-        from: draft.place.text,
-    };
-    movable.relocate(place.text, place.im).ok()?;
-    Some(draft.marks)
+    let mut described = memory.programs.iter();
+    for list in List::ALL {
+        for node in plan.programs(list) {
+            let program = described.next()?;
+            let drafted = (program.prog, program.entry.addr, program.cookie);
+            if drafted != (node.prog.addr(), node.prog.entry(), node.cookie) {
+                return None;
+            }
+        }
+    }
+    let programs = lists(plan.counts(), &memory.programs);
+    let (skips, code) = (&memory.skips, &mut memory.code);
+    let placed = memory.draft.place(&programs, skips, code, place.text, place.im);
+    placed.ok().map(|()| measured.marks)
 }
 
 /// Separates the errors that C gives as well from refusals.

@@ -32,12 +32,9 @@ pub(super) struct Described<'p> {
     target: Target,
     flags: Flags,
     /// Number of programs on each list, in the order in which they are described.
-    counts: [usize; LISTS.len()],
+    counts: [usize; List::ALL.len()],
     arena_base: Option<u64>,
 }
-
-/// The lists in the order in which their programs are described: that of [`Plan::nodes()`].
-const LISTS: [List; 3] = [List::Fentry, List::Fexit, List::ModifyReturn];
 
 impl<'p> Described<'p> {
     /// Converts `plan`, and its programs in `memory`, of whose image nothing is left.
@@ -46,7 +43,7 @@ impl<'p> Described<'p> {
         plan: &Plan<'_>,
         memory: &mut Memory,
     ) -> core::result::Result<Self, Failure> {
-        memory.draft = None;
+        memory.measured = None;
         memory.programs.clear();
         // C checks the flags before the arguments.
         let flags = Flags::from_bits(plan.flags())?;
@@ -54,9 +51,11 @@ impl<'p> Described<'p> {
         let model = plan.model();
         let model = FuncModel::new(model.arg_sizes(), model.arg_flags())?;
         let symbols = platform.symbols;
-        for node in plan.nodes() {
-            let program = platform.describe(node.prog, node.cookie);
-            memory.programs.push(program, GFP_KERNEL)?;
+        for list in List::ALL {
+            for node in plan.programs(list) {
+                let program = platform.describe(node.prog, node.cookie);
+                memory.programs.push(program, GFP_KERNEL)?;
+            }
         }
         Ok(Self {
             platform,
@@ -67,7 +66,7 @@ impl<'p> Described<'p> {
                 preamble: platform.preamble(plan.func()),
             },
             flags,
-            counts: LISTS.map(|list| plan.count(list)),
+            counts: plan.counts(),
             arena_base: plan.arena_base(symbols),
         })
     }
@@ -75,23 +74,28 @@ impl<'p> Described<'p> {
     /// The request for an image with these `programs`, and with the `struct bpf_tramp_image` at
     /// address `im`.
     pub(super) fn request<'a>(&'a self, programs: &'a [Program], im: u64) -> Request<'a> {
-        let [fentry, fexit, fmod_ret] = self.counts;
-        let (fentry, rest) = split(programs, fentry);
-        let (fexit, rest) = split(rest, fexit);
-        let (fmod_ret, _) = split(rest, fmod_ret);
         Request {
             target: &self.target,
             flags: self.flags,
-            programs: Programs {
-                fentry,
-                fmod_ret,
-                fexit,
-            },
+            programs: lists(self.counts, programs),
             machine: &self.platform.machine,
             image: im,
             arena_base: self.arena_base,
             scratch_align: 0,
         }
+    }
+}
+
+/// The lists of `programs`, with `counts` of them, in the order in which they are described.
+pub(super) fn lists(counts: [usize; List::ALL.len()], programs: &[Program]) -> Programs<'_> {
+    let [fentry, fexit, fmod_ret] = counts;
+    let (fentry, rest) = split(programs, fentry);
+    let (fexit, rest) = split(rest, fexit);
+    let (fmod_ret, _) = split(rest, fmod_ret);
+    Programs {
+        fentry,
+        fmod_ret,
+        fexit,
     }
 }
 

@@ -4,19 +4,15 @@
 
 use crate::{
     builder::{
+        Draft,
         Marks,
         Program,
-        Relocations,
         Skip,
-        MAX_LINKS,
-        MAX_REL32, //
+        MAX_LINKS, //
     },
     kapi::{
         features,
-        plan::{
-            Place,
-            PlanKey, //
-        }, //
+        plan::PlanKey, //
     },
 };
 use core::ops::{
@@ -49,10 +45,10 @@ pub(crate) struct Memory {
     pub(crate) code: KVec<u8>,
     /// [`MAX_LINKS`] records.
     pub(crate) skips: KVec<Skip>,
-    /// [`MAX_REL32`] offsets.
-    pub(crate) rel32: KVec<u16>,
-    /// The image that is there, if it was built to be measured.
-    pub(crate) draft: Option<Draft>,
+    /// What the code lacks.
+    pub(crate) draft: KBox<Draft>,
+    /// The draft that is there, if it was made to be measured.
+    pub(crate) measured: Option<Measured>,
 }
 
 impl Memory {
@@ -61,22 +57,19 @@ impl Memory {
             programs: KVec::with_capacity(MAX_LINKS, GFP_KERNEL)?,
             code: KVec::from_elem(0, features::PAGE_SIZE, GFP_KERNEL)?,
             skips: KVec::from_elem(Skip::default(), MAX_LINKS, GFP_KERNEL)?,
-            rel32: KVec::from_elem(0, MAX_REL32, GFP_KERNEL)?,
-            draft: None,
+            draft: KBox::new(Draft::default(), GFP_KERNEL)?,
+            measured: None,
         })
     }
 }
 
-/// An image that was built to be measured: its bytes, programs and records are in the [`Memory`].
+/// A draft that was made to be measured: its bytes, programs and records are in the [`Memory`].
 ///
 /// The kernel measures an image and builds it right afterwards.
-pub(crate) struct Draft {
-    /// What it is built for, but for the programs.
+pub(crate) struct Measured {
+    /// What it is made for, but for the programs.
     pub(crate) key: PlanKey,
-    /// Where it would run.
-    pub(crate) place: Place,
     pub(crate) marks: Marks,
-    pub(crate) relocations: Relocations,
     /// As [`Scratches::epoch()`] said before.
     pub(crate) epoch: u64,
 }

@@ -6,8 +6,8 @@
 //! The fuzz target and a deterministic test (`oracle/tests/fuzz_body.rs`) share this file.
 
 use ::builder::{
-    build, measure, CallDepth, Callee, Error, Flags, FuncModel, Machine, Marks, Preamble, Program,
-    Programs, Quirks, Request, Skip, Target, IMAGE_MAX, MAX_ARGS, MAX_LINKS,
+    build, draft, CallDepth, Callee, Draft, Error, Flags, FuncModel, Machine, Marks, Preamble,
+    Program, Programs, Quirks, Request, Skip, Target, IMAGE_MAX, MAX_ARGS, MAX_LINKS,
 };
 use arbitrary::{Arbitrary, Result, Unstructured};
 
@@ -28,7 +28,7 @@ const IP: u64 = 0xffff_ffff_c000_0000;
 pub enum Outcome {
     /// The parts of the request are refused.
     Refused(Error),
-    /// Results of `measure()` and of `build()`.
+    /// Results of `draft()` and of `build()`.
     Built(
         core::result::Result<Marks, Error>,
         core::result::Result<Marks, Error>,
@@ -274,11 +274,19 @@ impl Input {
             scratch_align: self.scratch_align,
         };
 
-        let measured = measure(&request, self.ip);
+        let mut working = Draft::default();
+        let (mut ample, mut ample_skips) = ([0; IMAGE_MAX as usize], [NO_SKIP; MAX_LINKS]);
+        let drafted = draft(
+            &request,
+            self.ip,
+            &mut ample,
+            &mut ample_skips,
+            &mut working,
+        );
         let mut buf = vec![CANARY; self.room + CANARIES];
         let mut skips = vec![NO_SKIP; self.records + CANARIES];
         let (room, records) = (&mut buf[..self.room], &mut skips[..self.records]);
-        let built = build(&request, self.ip, room, records);
+        let built = build(&request, self.ip, room, records, &mut working);
 
         let (code, nr_skips) = match built {
             Ok(image) => (image.code_len.into(), image.nr_skips.into()),
@@ -286,21 +294,30 @@ impl Input {
         };
         assert!(buf[code..].iter().all(|&byte| byte == CANARY));
         assert!(skips[nr_skips..].iter().all(|&skip| skip == NO_SKIP));
-        match (measured, built) {
+        match (drafted, built) {
             (Ok(size), Ok(image)) => {
                 assert_eq!(size, image);
                 self.whole(&request, &image, &buf[..code]);
             }
-            // Only the sizes of the buffers are unknown to `measure()`.
+            // The draft had buffers that are large enough, but no place for copies.
             (Ok(size), Err(error)) => {
-                assert_eq!(error, Error::TooBig);
                 let fits = usize::from(size.code_len) <= self.room;
-                assert!(!fits || usize::from(size.nr_skips) > self.records);
+                let room = fits && usize::from(size.nr_skips) <= self.records;
+                assert_eq!(
+                    error,
+                    if room {
+                        Error::OutOfRange
+                    } else {
+                        Error::TooBig
+                    }
+                );
             }
-            (Err(size), Err(error)) => assert!(error == size || error == Error::TooBig),
-            (Err(error), Ok(_)) => panic!("built what cannot be measured: {error:?}"),
+            (Err(draft), Err(error)) => {
+                assert!(error == draft || error == Error::TooBig || draft == Error::TooBig)
+            }
+            (Err(error), Ok(_)) => panic!("built what cannot be drafted: {error:?}"),
         }
-        Outcome::Built(measured, built)
+        Outcome::Built(drafted, built)
     }
 
     /// The image fits a buffer of its size, and none that is smaller.
@@ -310,11 +327,13 @@ impl Input {
 
         let mut skips = [NO_SKIP; MAX_LINKS];
         let mut exact = vec![0; code.len()];
-        assert_eq!(build(request, self.ip, &mut exact, &mut skips), Ok(*image));
+        let mut working = Draft::default();
+        let built = build(request, self.ip, &mut exact, &mut skips, &mut working);
+        assert_eq!(built, Ok(*image));
         assert_eq!(exact, code);
         let short = &mut exact[..code.len() - 1];
         assert_eq!(
-            build(request, self.ip, short, &mut skips),
+            build(request, self.ip, short, &mut skips, &mut working),
             Err(Error::TooBig)
         );
     }

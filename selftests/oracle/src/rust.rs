@@ -6,7 +6,7 @@ use crate::case::{self, Case, Prog};
 use crate::image::{Image, Skip};
 use crate::memory::{stub, Addresses};
 use builder::{
-    self as builder, CallDepth, Callee, Error, Flags, FuncModel, Machine, Preamble, Program,
+    self as builder, CallDepth, Callee, Draft, Error, Flags, FuncModel, Machine, Preamble, Program,
     Programs, Quirks, Request, Target, IMAGE_MAX, MAX_LINKS,
 };
 
@@ -118,7 +118,13 @@ impl OwnedRequest {
         };
         let mut code = vec![0; IMAGE_MAX.into()];
         let mut skips = [builder::Skip::default(); MAX_LINKS];
-        let image = builder::build(&request, at.image, &mut code, &mut skips)?;
+        let image = builder::build(
+            &request,
+            at.image,
+            &mut code,
+            &mut skips,
+            &mut Draft::default(),
+        )?;
         code.truncate(image.code_len.into());
         let skips = skips.iter().take(image.nr_skips.into());
         Ok(Image {

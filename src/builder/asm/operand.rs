@@ -89,6 +89,17 @@ impl From<Slot> for Mem {
     }
 }
 
+/// Whether `mov` takes `imm` in 8 bytes: it is neither zero- nor sign-extended from 4.
+#[inline(always)]
+pub(crate) fn takes_8_bytes(imm: u64) -> bool {
+    u32::try_from(imm).is_err() && i32::try_from(signed(imm)).is_err()
+}
+
+/// Reinterprets 64 bits as a signed number.
+pub(super) const fn signed(bits: u64) -> i64 {
+    i64::from_ne_bytes(bits.to_ne_bytes())
+}
+
 /// Condition of a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cond {
@@ -107,51 +118,25 @@ impl Cond {
     }
 }
 
-/// Target of up to `N` forward jumps.
+/// Target of forward jumps over any distance.
 ///
-/// Binding it to its position consumes it.
+/// Binding it to its position consumes it. Until then the jumps are a list: each one has the end of
+/// that before it in place of its displacement.
 #[must_use = "a jump to a label that is never bound goes astray"]
-pub(crate) struct Label<const N: usize> {
-    jumps: [Jump; N],
-    len: usize,
+pub(crate) struct Label {
+    /// End of the last jump, 0 if there is none.
+    pub(super) last: u16,
 }
 
-/// A jump without its displacement.
-#[derive(Clone, Copy)]
-pub(super) struct Jump {
-    /// End of the displacement, which is relative to here.
-    pub(super) end: u16,
-    pub(super) reach: Reach,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Reach {
-    Short,
-    Near,
-}
-
-impl<const N: usize> Label<N> {
+impl Label {
     pub(crate) const fn new() -> Self {
-        const NONE: Jump = Jump {
-            end: 0,
-            reach: Reach::Near,
-        };
-        Self {
-            jumps: [NONE; N],
-            len: 0,
-        }
+        Self { last: 0 }
     }
+}
 
-    #[inline(always)]
-    pub(super) fn add(&mut self, jump: Jump) -> Result {
-        *self.jumps.get_mut(self.len).ok_or(Error::OutOfRange)? = jump;
-        self.len = self.len.saturating_add(1);
-        Ok(())
-    }
-
-    /// The jumps so far.
-    #[inline(always)]
-    pub(super) fn into_jumps(self) -> impl Iterator<Item = Jump> {
-        self.jumps.into_iter().take(self.len)
-    }
+/// A forward jump over at most 127 bytes, whose target is to be bound.
+#[must_use = "a jump that is never bound goes astray"]
+pub(crate) struct ShortJump {
+    /// Its end.
+    pub(super) end: u16,
 }

@@ -2,9 +2,10 @@
 
 //! A made-up kernel, function and programs.
 
+use crate::builder::writer::PAGE;
 use crate::builder::{
-    build, measure, CallDepth, Callee, Error, Flags, FuncModel, Machine, Marks, Preamble, Program,
-    Programs, Quirks, Request, Skip, Target,
+    build, draft, CallDepth, Callee, Draft, Error, Flags, FuncModel, Machine, Marks, Preamble,
+    Program, Programs, Quirks, Request, Skip, Target, MAX_LINKS,
 };
 
 /// Address where images run.
@@ -174,11 +175,14 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Makes a draft, with buffers that are large enough.
     pub(crate) fn measure(&self) -> Result<Marks, Error> {
-        measure(&self.request(), IP)
+        let (mut code, mut skips) = ([0; PAGE], [Skip::default(); MAX_LINKS]);
+        let request = self.request();
+        draft(&request, IP, &mut code, &mut skips, &mut Draft::default())
     }
 
     pub(crate) fn build(&self, code: &mut [u8], skips: &mut [Skip]) -> Result<Marks, Error> {
-        build(&self.request(), IP, code, skips)
+        build(&self.request(), IP, code, skips, &mut Draft::default())
     }
 }

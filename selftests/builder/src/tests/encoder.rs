@@ -9,9 +9,8 @@ mod properties;
 
 use super::disasm::{decode, text, Symbols};
 use crate::builder::asm::{Asm, Gpr};
-use crate::builder::relocation::Recorder;
-use crate::builder::sink::Writer;
-use crate::builder::{CallDepth, Error};
+use crate::builder::writer::Writer;
+use crate::builder::{CallDepth, Draft, Error};
 
 /// Address of the code.
 const IP: u64 = 0xffff_ffff_c000_0100;
@@ -28,10 +27,11 @@ const R32: [&str; 16] = [
 /// The bytes that `emit` emits.
 fn assemble(
     call_depth: Option<CallDepth>,
-    emit: impl FnOnce(&mut Asm<'_, Writer<'_, [u8]>>) -> Result<(), Error>,
+    emit: impl FnOnce(&mut Asm<'_, [u8]>) -> Result<(), Error>,
 ) -> Result<Vec<u8>, Error> {
     let mut code = [0; 256];
-    let mut asm = Asm::new(Writer::new(&mut code[..], IP), call_depth, Recorder::none());
+    let mut draft = Draft::default();
+    let mut asm = Asm::new(Writer::new(&mut code[..], IP), call_depth, &mut draft);
     emit(&mut asm)?;
     let len = asm.pos();
     Ok(code[..len.into()].to_vec())
@@ -45,10 +45,7 @@ fn texts(code: &[u8]) -> Vec<String> {
 
 /// Checks that `emit` emits one instruction with this text, and returns its length.
 #[track_caller]
-fn one(
-    expected: &str,
-    emit: impl FnOnce(&mut Asm<'_, Writer<'_, [u8]>>) -> Result<(), Error>,
-) -> usize {
+fn one(expected: &str, emit: impl FnOnce(&mut Asm<'_, [u8]>) -> Result<(), Error>) -> usize {
     let code = assemble(None, emit).unwrap();
     assert_eq!(texts(&code), [expected], "{code:02x?}");
     code.len()
@@ -80,7 +77,10 @@ fn width(n: i32) -> usize {
 /// Every method of the assembler has a test.
 #[test]
 fn no_form_is_left_out() {
-    let assembler = include_str!("../../../../src/builder/asm.rs");
+    let assembler = concat!(
+        include_str!("../../../../src/builder/asm.rs"),
+        include_str!("../../../../src/builder/asm/flow.rs")
+    );
     let tests = concat!(
         include_str!("encoder/moves.rs"),
         include_str!("encoder/control.rs")

@@ -4,7 +4,7 @@
 
 use crate::builder::tests::fixture;
 use crate::builder::{
-    build, measure, Error, Flags, Machine, Marks, Program, Programs, Request, Skip, Target,
+    build, draft, Draft, Error, Flags, Machine, Marks, Program, Programs, Request, Skip, Target,
     MAX_LINKS,
 };
 
@@ -64,22 +64,64 @@ impl Case {
         }
     }
 
-    pub fn measure(&self) -> Result<Marks, Error> {
-        measure(&self.request(), IP)
+    /// Makes a draft at `ip`, with buffers that are large enough.
+    pub fn draft_at(&self, ip: u64) -> Result<Marks, Error> {
+        let mut code = vec![0xcc; 4096];
+        let mut skips = vec![Skip::default(); MAX_LINKS];
+        draft(
+            &self.request(),
+            ip,
+            &mut code,
+            &mut skips,
+            &mut Draft::default(),
+        )
+    }
+
+    /// Makes a draft at `from`, and gives it the place `to`, for the image at address `image`.
+    pub fn placed(&self, from: u64, to: u64, image: u64) -> Result<Built, Error> {
+        let mut code = vec![0xcc; 4096];
+        let mut skips = vec![Skip::default(); MAX_LINKS];
+        let (request, mut drafted) = (self.request(), Draft::default());
+        let marks = draft(&request, from, &mut code, &mut skips, &mut drafted)?;
+        drafted.place(&request.programs, &skips, &mut code, to, image)?;
+        Ok(Built::new(marks, code, skips))
     }
 
     /// Builds at `ip`, with buffers that are large enough.
     pub fn build_at(&self, ip: u64) -> Result<Built, Error> {
         let mut code = vec![0xcc; 4096];
         let mut skips = vec![Skip::default(); MAX_LINKS];
-        let image = build(&self.request(), ip, &mut code, &mut skips)?;
-        code.truncate(image.code_len.into());
-        skips.truncate(image.nr_skips.into());
-        Ok(Built { image, code, skips })
+        let image = build(
+            &self.request(),
+            ip,
+            &mut code,
+            &mut skips,
+            &mut Draft::default(),
+        )?;
+        Ok(Built::new(image, code, skips))
     }
 
     pub fn build(&self) -> Result<Built, Error> {
         self.build_at(IP)
+    }
+
+    /// Builds at `ip` without a copy of a call sequence, on a machine without call-depth tracking.
+    pub fn emitted_at(&self, ip: u64) -> Result<Built, Error> {
+        let mut case = self.clone();
+        let programs = case
+            .fentry
+            .iter_mut()
+            .chain(&mut case.fmod_ret)
+            .chain(&mut case.fexit);
+        // What does its own accounting makes no difference there, but the sequences seem to differ
+        // from those that are kept to be copied.
+        for (number, program) in programs.enumerate() {
+            let odd = number % 2 != 0;
+            program.enter.counted = odd;
+            program.exit.counted = number / 2 % 2 != 0;
+            program.entry.counted = number >= 4;
+        }
+        case.build_at(ip)
     }
 }
 
@@ -89,4 +131,12 @@ pub struct Built {
     pub image: Marks,
     pub code: Vec<u8>,
     pub skips: Vec<Skip>,
+}
+
+impl Built {
+    fn new(image: Marks, mut code: Vec<u8>, mut skips: Vec<Skip>) -> Self {
+        code.truncate(image.code_len.into());
+        skips.truncate(image.nr_skips.into());
+        Self { image, code, skips }
+    }
 }

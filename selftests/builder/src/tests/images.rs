@@ -4,11 +4,8 @@
 
 use super::disasm::decode;
 use super::fixture::{program, Case, IP};
-use super::strategy::{cases, sane_cases};
-use crate::builder::{
-    build, draft, measure, Error, Flags, Movable, Preamble, Program, Request, Skip, MAX_LINKS,
-    MAX_REL32, PATCH_SIZE,
-};
+use super::strategy::{cases, programs_alike, sane_cases};
+use crate::builder::{build, Draft, Error, Flags, Preamble, Program, Skip, PATCH_SIZE};
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use proptest::prelude::*;
 
@@ -52,25 +49,26 @@ proptest! {
         let mut buf = vec![0xa5; room + 64];
         let mut skips = vec![Skip { prog: 1, nop: 2, target: 3 }; records + 4];
         let untouched = skips[0];
-        let built = build(&case.request(), ip, &mut buf[..room], &mut skips[..records]);
+        let built = build(&case.request(), ip, &mut buf[..room], &mut skips[..records], &mut Draft::default());
 
         prop_assert!(buf[room..].iter().all(|&byte| byte == 0xa5));
         prop_assert!(skips[records..].iter().all(|&skip| skip == untouched));
-        match (measure(&case.request(), ip), built) {
+        match (case.draft_at(ip), built) {
             (Ok(size), Ok(image)) => {
                 prop_assert_eq!(size, image);
                 prop_assert!(usize::from(image.code_len) <= room);
                 prop_assert!(usize::from(image.nr_skips) <= records);
                 prop_assert!(buf[image.code_len.into()..].iter().all(|&byte| byte == 0xa5));
             }
-            // Only the sizes of the buffers are unknown to `measure()`.
+            // The draft had buffers that are large enough, but no place for copies.
             (Ok(size), Err(error)) => {
-                prop_assert_eq!(error, Error::TooBig);
                 let fits = usize::from(size.code_len) <= room;
-                prop_assert!(!fits || usize::from(size.nr_skips) > records);
+                let fits = fits && usize::from(size.nr_skips) <= records;
+                prop_assert_eq!(error, if fits { Error::OutOfRange } else { Error::TooBig });
             }
-            (Err(size), Err(error)) => prop_assert!(error == size || error == Error::TooBig),
-            (Err(_), Ok(_)) => prop_assert!(false, "built what cannot be measured"),
+            (Err(draft), Err(error)) => prop_assert!(
+                error == draft || error == Error::TooBig || draft == Error::TooBig),
+            (Err(_), Ok(_)) => prop_assert!(false, "built what cannot be drafted"),
         }
     }
 
@@ -82,74 +80,87 @@ proptest! {
         let mut skips = vec![Skip::default(); whole.skips.len()];
 
         let mut exact = vec![0; len];
-        prop_assert_eq!(build(&case.request(), IP, &mut exact, &mut skips), Ok(whole.image));
+        prop_assert_eq!(build(&case.request(), IP, &mut exact, &mut skips, &mut Draft::default()), Ok(whole.image));
         prop_assert_eq!(&exact, &whole.code);
 
         for short in [len - 1, cut.index(len)] {
             let mut buf = vec![0xa5; len];
-            let built = build(&case.request(), IP, &mut buf[..short], &mut skips);
+            let built = build(&case.request(), IP, &mut buf[..short], &mut skips, &mut Draft::default());
             prop_assert_eq!(built, Err(Error::TooBig));
             prop_assert!(buf[short..].iter().all(|&byte| byte == 0xa5));
         }
         if let Some((_, fewer)) = skips.split_last_mut() {
-            let built = build(&case.request(), IP, &mut exact, fewer);
+            let built = build(&case.request(), IP, &mut exact, fewer, &mut Draft::default());
             prop_assert_eq!(built, Err(Error::TooBig));
         }
     }
 
-    /// An image that gets another place is the one that is built there.
+    /// A draft that gets another place is the image that is built there.
     #[test]
-    fn relocated_is_built(case in sane_cases(), by in -0x200_0000_i64..0x200_0000, page: u32) {
+    fn placed_is_built(case in sane_cases(), by in -0x200_0000_i64..0x200_0000, page: u32) {
         let other = IP.wrapping_add_signed(by * 16);
         let image = 0xffff_8880_0000_0000 | (u64::from(page) << 8);
-        let mut code = vec![0xcc; 4096];
-        let mut skips = vec![Skip::default(); MAX_LINKS];
-        let mut rel32 = vec![0; MAX_REL32];
-        let (marks, relocations) =
-            draft(&case.request(), IP, &mut code, &mut skips, &mut rel32).unwrap();
-        code.truncate(marks.code_len.into());
-        let movable = Movable { code: &mut code, rel32: &rel32, relocations, from: IP };
-        let moved = movable.relocate(other, image);
-
-        let there = Request { image, ..case.request() };
-        let mut built = vec![0xcc; 4096];
-        let expected = build(&there, other, &mut built, &mut skips);
-        match (moved, expected) {
-            (Ok(()), Ok(expected)) => {
-                prop_assert_eq!(marks, expected);
-                prop_assert_eq!(&code[..], &built[..marks.code_len.into()]);
-            }
-            (Err(moved), Err(expected)) => prop_assert_eq!(moved, expected),
+        let mut there = case.clone();
+        there.image = image;
+        match (case.placed(IP, other, image), there.build_at(other)) {
+            (Ok(placed), Ok(built)) => prop_assert_eq!(placed, built),
+            (Err(placed), Err(built)) => prop_assert_eq!(placed, built),
             // The case has one whose address takes less.
-            (Err(moved), Ok(_)) => {
-                prop_assert_eq!(moved, Error::Invalid);
+            (Err(placed), Ok(_)) => {
+                prop_assert_eq!(placed, Error::Invalid);
                 prop_assert!(i32::try_from(case.image as i64).is_ok()
                     || u32::try_from(case.image).is_ok());
             }
-            (Ok(()), Err(error)) => prop_assert!(false, "moved, but built there: {error:?}"),
+            (Ok(_), Err(error)) => prop_assert!(false, "placed, but built there: {error:?}"),
         }
     }
 
     /// Where it would be another image, none is made.
     #[test]
     fn not_every_place_will_do(case in sane_cases(), by in 1..16_u64) {
-        let mut code = vec![0xcc; 4096];
-        let mut skips = vec![Skip::default(); MAX_LINKS];
-        let mut rel32 = vec![0; MAX_REL32];
+        let mut case = case;
+        case.image |= 1 << 62;
         for (to, image) in [(IP + by, 0xffff_8880_0000_0000), (IP, 0), (IP, u64::MAX)] {
-            let (_, relocations) =
-                draft(&case.request(), IP, &mut code, &mut skips, &mut rel32).unwrap();
-            let movable = Movable { code: &mut code, rel32: &rel32, relocations, from: IP };
-            prop_assert_eq!(movable.relocate(to, image), Err(Error::Invalid));
+            prop_assert_eq!(case.placed(IP, to, image), Err(Error::Invalid));
         }
     }
 
-    /// The measured size is the size of the image.
+    /// Where nothing changes, the draft is placed whatever the address of the image takes.
     #[test]
-    fn measured_is_built(case in sane_cases()) {
+    fn any_draft_stays(case in sane_cases(), small: u32) {
+        let mut case = case;
+        case.image = small.into();
+        prop_assert_eq!(case.placed(IP, IP, case.image), case.build());
+    }
+
+    /// A draft has the size of the image.
+    #[test]
+    fn drafted_is_built(case in sane_cases()) {
         let built = case.build().unwrap();
-        prop_assert_eq!(case.measure(), Ok(built.image));
+        prop_assert_eq!(case.draft_at(IP), Ok(built.image));
         prop_assert_eq!(usize::from(built.image.size()), built.code.len() + 64);
+    }
+
+    /// An image with programs that are alike is that in which each of them was emitted, as if it were
+    /// the only one of its kind.
+    #[test]
+    fn copies_are_what_is_emitted(
+        case in sane_cases(),
+        alike in programs_alike(),
+        split in any::<prop::sample::Index>(),
+        ip in IP - 0x4000_0000..IP + 0x3000_0000,
+    ) {
+        let mut case = case;
+        case.machine.call_depth = None;
+        case.fmod_ret.clear();
+        case.fexit.clear();
+        case.fentry = alike;
+        case.flags = Flags::CALL_ORIG;
+        prop_assert_eq!(case.build_at(ip), case.emitted_at(ip));
+        case.fexit = case.fentry.split_off(split.index(case.fentry.len() + 1));
+        prop_assert_eq!(case.build_at(ip), case.emitted_at(ip));
+        case.fmod_ret = std::mem::take(&mut case.fentry);
+        prop_assert_eq!(case.build_at(ip), case.emitted_at(ip));
     }
 
     /// An image consists of valid instructions, and branches lead to one of them or to a known

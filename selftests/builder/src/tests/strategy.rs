@@ -55,6 +55,30 @@ fn program(near: bool) -> impl Strategy<Value = Program> {
         })
 }
 
+/// Programs of which most have the same form: the next one has another address, code or cookie.
+pub fn programs_alike() -> impl Strategy<Value = Vec<Program>> {
+    let differs = (any::<u64>(), address(true), immediate(), 0..8_u8);
+    (vec(program(true), 1..3), vec(differs, 0..36)).prop_map(|(forms, rest)| {
+        let like = |(number, (prog, entry, cookie, odd)): (usize, (u64, u64, u64, u8))| {
+            let form = forms[number * usize::from(odd == 0) % forms.len()];
+            Program {
+                prog: if odd == 1 {
+                    prog >> 40
+                } else {
+                    prog | (1 << 63)
+                },
+                entry: Callee {
+                    addr: entry,
+                    ..form.entry
+                },
+                cookie: if odd == 2 { cookie } else { form.cookie },
+                ..form
+            }
+        };
+        rest.into_iter().enumerate().map(like).collect()
+    })
+}
+
 fn model() -> impl Strategy<Value = FuncModel> {
     vec((0..=16_u8, any::<u8>()), 0..=12).prop_filter_map("too many words", |args| {
         let (sizes, flags): (Vec<_>, Vec<_>) = args.into_iter().unzip();

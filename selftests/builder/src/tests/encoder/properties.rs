@@ -5,9 +5,8 @@
 use super::super::disasm::decode;
 use super::{assemble, IP};
 use crate::builder::asm::{Asm, Cond, Gpr, Label, Mem};
-use crate::builder::relocation::Recorder;
-use crate::builder::sink::{Counter, Sink, Writer};
-use crate::builder::{CallDepth, Callee, Error};
+use crate::builder::writer::Writer;
+use crate::builder::{CallDepth, Callee, Draft, Error};
 use iced_x86::{Instruction, Mnemonic, Register};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -39,7 +38,7 @@ fn operand(insn: &Instruction) -> (Register, u64, Register, Register) {
 }
 
 /// The one instruction that `emit` emits.
-fn single(emit: impl FnOnce(&mut Asm<'_, Writer<'_, [u8]>>) -> Result<(), Error>) -> Instruction {
+fn single(emit: impl FnOnce(&mut Asm<'_, [u8]>) -> Result<(), Error>) -> Instruction {
     let code = assemble(None, emit).unwrap();
     let insns = decode(&code, IP);
     assert_eq!(insns.len(), 1, "{code:02x?}");
@@ -62,7 +61,7 @@ enum Form {
 }
 
 impl Form {
-    fn emit(self, asm: &mut Asm<'_, impl Sink>) -> Result<(), Error> {
+    fn emit(self, asm: &mut Asm<'_, [u8]>) -> Result<(), Error> {
         match self {
             Self::Push(reg) => asm.push(reg),
             Self::Mov(dst, src) => asm.mov(dst, src),
@@ -173,17 +172,18 @@ proptest! {
     #[test]
     fn labels_are_reached(gaps in vec((0..56_u16, any::<bool>()), 1..=3), behind in 0..70_u16) {
         let code = assemble(None, |a| {
-            let mut label = Label::<3>::new();
+            let (mut label, mut shorts) = (Label::new(), Vec::new());
             for &(gap, short) in &gaps {
                 a.nop(gap)?;
                 if short {
-                    a.jcc_short(Cond::E, &mut label)?;
+                    shorts.push(a.jcc_short(Cond::E)?);
                 } else {
                     a.jcc(Cond::Ne, &mut label)?;
                 }
             }
             a.nop(behind)?;
-            a.bind(label)
+            a.bind(label)?;
+            shorts.into_iter().try_for_each(|jump| a.bind_short(jump))
         });
         let size = |&(gap, short): &(u16, bool)| gap + if short { 2 } else { 6 };
         // Distance of each jump from the label.
@@ -206,9 +206,11 @@ proptest! {
     #[test]
     fn sequences_are_bounded(forms in vec(form(), 0..30), room in 0..200_usize, debug: bool) {
         let counters = Some(CallDepth { depth: IP, calls: debug.then_some(IP + 8) });
-        let mut code = [0xa5; 264];
-        let mut writing = Asm::new(Writer::new(&mut code[..room], IP), counters, Recorder::none());
-        let mut counting = Asm::new(Counter::new(IP), counters, Recorder::none());
+        let (mut code, mut ample) = ([0xa5; 264], [0xa5; 4096]);
+        let mut drafts = [Draft::default(), Draft::default()];
+        let [one, other] = &mut drafts;
+        let mut writing = Asm::new(Writer::new(&mut code[..room], IP), counters, one);
+        let mut counting = Asm::new(Writer::new(&mut ample[..], IP), counters, other);
         let mut end = 0;
         for form in forms {
             form.emit(&mut counting).unwrap();
