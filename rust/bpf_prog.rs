@@ -43,6 +43,14 @@ pub(crate) struct RunGuards {
     pub(crate) exit: u64,
 }
 
+/// What the kernel chooses the guards of a tracing program by (`bpf_trampoline_enter()` in
+/// `kernel/bpf/trampoline.c`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChosenBy {
+    attach_type: bindings::bpf_attach_type,
+    sleepable: bool,
+}
+
 /// A program, borrowed.
 ///
 /// The kernel writes to some of its fields at any time, so that all are read one by one, through
@@ -137,6 +145,23 @@ impl Prog {
     /// Whether the program uses an arena.
     pub(crate) fn has_arena(&self) -> bool {
         !self.arena().is_null()
+    }
+
+    /// What the kernel chooses this program's guards by; `None` if it goes by more than that, as for
+    /// programs that are no tracing programs.
+    pub(crate) fn guards_chosen_by(&self) -> Option<ChosenBy> {
+        // SAFETY: By the type invariant; both fields are constant after loading.
+        let (prog_type, sleepable) = unsafe {
+            (
+                (*self.as_ptr()).type_,
+                bindings::bpf_prog::sleepable_raw(self.as_ptr()) != 0,
+            )
+        };
+        let attach_type = self.attach_type();
+        (prog_type == bindings::bpf_prog_type_BPF_PROG_TYPE_TRACING).then_some(ChosenBy {
+            attach_type,
+            sleepable,
+        })
     }
 
     /// The functions that the kernel chooses to enclose this program's run.

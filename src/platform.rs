@@ -21,7 +21,10 @@ use crate::{
         Quirks, //
     },
     kapi::{
-        bpf_prog::Prog,
+        bpf_prog::{
+            Prog,
+            RunGuards, //
+        },
         cfi,
         errno::unsupported,
         features,
@@ -85,8 +88,7 @@ impl Platform {
     }
 
     /// Describes a program for the builder.
-    pub(crate) fn describe(&self, prog: &Prog, bpf_cookie: u64) -> Program {
-        let guards = prog.run_guards(self.symbols);
+    pub(crate) fn describe(&self, prog: &Prog, bpf_cookie: u64, guards: RunGuards) -> Program {
         let counts = self.machine.call_depth.is_some();
         let callee = |addr| Callee {
             addr,

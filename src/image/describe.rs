@@ -13,11 +13,17 @@ use crate::{
         Target, //
     },
     kapi::{
+        bpf_prog::{
+            ChosenBy,
+            Prog,
+            RunGuards, //
+        },
         bpf_target,
         plan::{
             List,
             Plan, //
         },
+        symbols::Symbols, //
     },
     platform::{
         Memory,
@@ -51,9 +57,11 @@ impl<'p> Described<'p> {
         let model = plan.model();
         let model = FuncModel::new(model.arg_sizes(), model.arg_flags())?;
         let symbols = platform.symbols;
+        let mut known = None;
         for list in List::ALL {
             for node in plan.programs(list) {
-                let program = platform.describe(node.prog, node.cookie);
+                let guards = guards(node.prog, &mut known, symbols);
+                let program = platform.describe(node.prog, node.cookie, guards);
                 memory.programs.push(program, GFP_KERNEL)?;
             }
         }
@@ -82,6 +90,23 @@ impl<'p> Described<'p> {
             image: im,
             arena_base: self.arena_base,
             scratch_align: 0,
+        }
+    }
+}
+
+/// The guards of `prog`: the kernel is not asked again for a program like the last one.
+fn guards(
+    prog: &Prog,
+    known: &mut Option<(ChosenBy, RunGuards)>,
+    symbols: Symbols,
+) -> RunGuards {
+    let chosen_by = prog.guards_chosen_by();
+    match known {
+        Some((like, guards)) if chosen_by == Some(*like) => *guards,
+        _ => {
+            let guards = prog.run_guards(symbols);
+            *known = chosen_by.map(|like| (like, guards));
+            guards
         }
     }
 }
