@@ -3,7 +3,7 @@
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
 targets := modules modules_install kernel run test vmtest vng kselftest kunit compare \
-	matrix badinput faults stress bench hosttest fuzz mutants hostmutants teeth lint fmt shell \
+	matrix badinput faults stress bench hostbench hosttest fuzz mutants hostmutants teeth lint fmt shell \
 	rust-analyzer update clean distclean
 
 .PHONY: help $(targets)
@@ -32,6 +32,7 @@ help:
 #|   stress           everything at once, for SECONDS=60
 #|   bench            what it costs, in instructions: tables, JSON and plots in doc/
 #|                    (WHOLE=1: on as many functions at once as there are)
+#|   hostbench        the builder by itself on this machine, in time
 #|   hosttest         tests of the parts that need no kernel
 #|   fuzz             the builder on arbitrary input, for SECONDS=60
 #|   mutants          break the module on purpose: do the selftests notice?

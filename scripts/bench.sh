@@ -41,6 +41,12 @@ build_figures() {
 		--target-dir build/cargo
 }
 
+# The builder without a kernel.
+hostbench() {
+	choose_rust cargo cc
+	"${rust[@]}" env -C "$top/selftests" cargo bench --locked --package hostbench
+}
+
 # Twice in each series.
 bench() {
 	local one json=() dir

@@ -171,6 +171,9 @@ teeth)
 	counting=yes
 	teeth "${series[0]}"
 	;;
+hostbench)
+	hostbench
+	;;
 hostmutants)
 	counting=yes
 	hostmutants
