@@ -14,6 +14,7 @@
 //!
 //! | module     | what it holds                                                |
 //! |------------|--------------------------------------------------------------|
+//! | `list`     | lists with space for a fixed number of elements              |
 //! | `writer`   | bytes, their limit, and the address where they will run      |
 //! | `asm`      | instructions: registers, memory operands, labels             |
 //! | `model`    | how the function's arguments are passed                      |
@@ -44,6 +45,7 @@ mod error;
 mod flags;
 mod frame;
 mod image;
+mod list;
 mod machine;
 mod model;
 mod programs;

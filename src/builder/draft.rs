@@ -8,6 +8,7 @@
 
 use super::asm::takes_8_bytes;
 use super::error::{Error, Result};
+use super::list::List;
 use super::sequence::{Sequence, BLOCK};
 use super::{Program, Programs, Skip, MAX_LINKS};
 
@@ -116,7 +117,7 @@ impl Draft {
 
     /// Number of displacements so far.
     pub(super) fn nr_rel32(&self) -> usize {
-        self.rel32.len
+        self.rel32.len()
     }
 
     /// Completes `code`, which has been drafted last, for `programs` and with `skips`, to run at `ip`,
@@ -170,52 +171,4 @@ pub(super) fn field<const N: usize>(code: &mut [u8], at: u16) -> Result<&mut [u8
     let rest = code.get_mut(usize::from(at)..);
     rest.and_then(|rest| rest.first_chunk_mut())
         .ok_or(Error::Invalid)
-}
-
-/// A list of up to `N` elements.
-#[derive(Clone, Copy)]
-pub(super) struct List<T, const N: usize> {
-    all: [T; N],
-    len: usize,
-}
-
-impl<T: Copy + Default, const N: usize> Default for List<T, N> {
-    fn default() -> Self {
-        Self {
-            all: [T::default(); N],
-            len: 0,
-        }
-    }
-}
-
-impl<T: Copy, const N: usize> List<T, N> {
-    fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// The last element.
-    fn last_mut(&mut self) -> Option<&mut T> {
-        self.all.get_mut(self.len.wrapping_sub(1))
-    }
-
-    /// The last element, and its position.
-    #[inline(always)]
-    fn last(&self) -> Option<(usize, &T)> {
-        let at = self.len.wrapping_sub(1);
-        self.all.get(at).map(|last| (at, last))
-    }
-
-    /// Appends an element; [`Error::TooBig`] if there is no space for it.
-    #[inline(always)]
-    pub(super) fn push(&mut self, one: T) -> Result {
-        *self.all.get_mut(self.len).ok_or(Error::TooBig)? = one;
-        self.len = self.len.wrapping_add(1);
-        Ok(())
-    }
-
-    /// The elements.
-    #[inline(always)]
-    pub(super) fn get(&self) -> &[T] {
-        self.all.get(..self.len).unwrap_or(&self.all)
-    }
 }

@@ -4,6 +4,7 @@
 
 use super::asm::{Gpr, R8, R9, RCX, RDI, RDX, RSI};
 use super::error::{Error, Result};
+use super::list::List;
 
 /// Maximum number of arguments, and of 8-byte words of all arguments (`MAX_BPF_FUNC_ARGS`).
 pub const MAX_ARGS: usize = 12;
@@ -23,8 +24,14 @@ pub(super) enum Place {
     Stack(u8),
 }
 
+impl Default for Place {
+    fn default() -> Self {
+        Self::Stack(0)
+    }
+}
+
 /// One 8-byte word of the arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Word {
     pub(super) place: Place,
     /// The argument points into an arena.
@@ -42,7 +49,7 @@ pub(super) struct Word {
 /// At most [`MAX_ARGS`] words, without a gap, each in its place by the calling convention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FuncModel {
-    words: [Option<Word>; MAX_ARGS],
+    words: List<Word, MAX_ARGS>,
     stack_words: u8,
     half_word: bool,
 }
@@ -72,7 +79,7 @@ impl FuncModel {
         }
 
         let mut model = Self {
-            words: [None; MAX_ARGS],
+            words: List::default(),
             stack_words: 0,
             half_word: false,
         };
@@ -103,23 +110,22 @@ impl FuncModel {
 
     /// Appends a word.
     fn push(&mut self, place: Place, flags: u8) -> Result {
-        let free = self.words.iter_mut().find(|word| word.is_none());
-        *free.ok_or(Error::TooManyRegs)? = Some(Word {
+        let word = Word {
             place,
             arena: flags & Self::ARENA_ARG != 0,
             nullable: flags & Self::NULLABLE_ARG != 0,
-        });
-        Ok(())
+        };
+        self.words.push(word).map_err(|_| Error::TooManyRegs)
     }
 
     /// The words in the order of the arguments, as at `ctx`.
     pub(super) fn words(&self) -> impl Iterator<Item = Word> + '_ {
-        self.words.iter().flatten().copied()
+        self.words.get().iter().copied()
     }
 
     /// Number of words, 0 to [`MAX_ARGS`].
     pub(super) fn nr_words(&self) -> u8 {
-        u8::try_from(self.words().count()).unwrap_or(u8::MAX)
+        u8::try_from(self.words.len()).unwrap_or(u8::MAX)
     }
 
     /// Number of words on the stack.

@@ -3,10 +3,10 @@
 //! Call sequences of programs.
 
 use super::asm::{Cond, Label, RAX, RBX, RDI, RDX, RSI};
-use super::draft::List;
 use super::error::{Error, Result};
 use super::frame::RETURN_VALUE;
 use super::image::Generator;
+use super::list::List;
 use super::sequence::{can_be_copied, Sequence};
 use super::writer::Buffer;
 use super::{Program, Skip, PATCH_SIZE};

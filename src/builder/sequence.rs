@@ -7,8 +7,9 @@
 //! emit it, and a copy is made once, when the image has its place.
 
 use super::asm::takes_8_bytes;
-use super::draft::{field, List};
+use super::draft::field;
 use super::error::{Error, Result};
+use super::list::List;
 use super::{Callee, Program};
 
 /// Most bytes of a sequence that others are copied from.
