@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
 use anyhow::{ensure, Context, Result};
-use rustix::event::{eventfd, poll, EventfdFlags, PollFd, PollFlags, Timespec};
+use rustix::event::{eventfd, poll, EventfdFlags, PollFd, PollFlags};
 
 use super::outlived;
 use crate::bpf;
@@ -19,12 +19,6 @@ use crate::stress::programs::{Seen, What};
 use crate::stress::turn::Turn;
 
 pub const TARGET: &str = "__x64_sys_ppoll";
-
-/// Longer than an image lives that nobody needs.
-const SLEEP: Timespec = Timespec {
-    tv_sec: 2,
-    tv_nsec: 0,
-};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
@@ -84,33 +78,45 @@ fn once(turn: &mut Turn<'_>, ids: u64) -> Result<()> {
     if change == Change::CloseSlowly {
         return close_slowly(turn, device, progs.swap_remove(0), places[0]);
     }
+    let event = eventfd(0, EventfdFlags::CLOEXEC)?;
     let slept = thread::scope(|scope| -> Result<bool> {
-        let sleep = || poll(&mut [], Some(&SLEEP));
+        // (A signal ends it as well.)
+        let sleep = || poll(&mut [PollFd::new(&event, PollFlags::IN)], None);
         let mut sleepers = vec![scope.spawn(sleep)];
-        wait_asleep(turn, &progs[0], places[0])?;
-        match change {
-            Change::Remove => device.remove(progs[0].as_fd()).context("cannot detach")?,
-            Change::Add | Change::Replace => {
-                let cookie = turn.cookie(places[1], ids + 1);
-                match device.add(progs[1].as_fd(), cookie) {
-                    Err(err) if turn.stage.may_fail(&err) => return Ok(false),
-                    added => added.context("cannot attach another")?,
+        let changed = || -> Result<bool> {
+            wait_asleep(turn, &progs[0], places[0])?;
+            match change {
+                Change::Remove => device.remove(progs[0].as_fd()).context("cannot detach")?,
+                Change::Add | Change::Replace => {
+                    let cookie = turn.cookie(places[1], ids + 1);
+                    match device.add(progs[1].as_fd(), cookie) {
+                        Err(err) if turn.stage.may_fail(&err) => return Ok(false),
+                        added => added.context("cannot attach another")?,
+                    }
+                    if change == Change::Replace {
+                        sleepers.push(scope.spawn(sleep));
+                        wait_asleep(turn, &progs[1], places[1])?;
+                        device.remove(progs[0].as_fd()).context("cannot detach")?;
+                    }
                 }
-                if change == Change::Replace {
-                    sleepers.push(scope.spawn(sleep));
-                    wait_asleep(turn, &progs[1], places[1])?;
-                    device.remove(progs[0].as_fd()).context("cannot detach")?;
-                }
+                Change::Close | Change::CloseSlowly => drop(device),
             }
-            Change::Close | Change::CloseSlowly => drop(device),
-        }
-        turn.count(Count::Changed, 1);
+            turn.count(Count::Changed, 1);
+            // What goes with an image that nobody needs goes before they return.
+            if turn.draw.once_in(2) {
+                turn.say(format!("outlive {change:?}"))?;
+                outlived::wait(turn)?;
+            }
+            Ok(true)
+        };
+        let changed = changed();
         // Or else they did not sleep meanwhile.
         let slept = sleepers.iter().all(|sleeper| !sleeper.is_finished());
+        rustix::io::write(&event, &1u64.to_ne_bytes())?;
         for sleeper in sleepers {
             let _ = sleeper.join().expect("a sleeper does not panic");
         }
-        Ok(slept)
+        Ok(changed? && slept)
     })?;
     let seen = |nr: usize| -> Result<(Seen, u64)> {
         let missed = bpf::misses(progs[nr].as_fd())?;

@@ -123,11 +123,15 @@ fn alone(turn: &mut Turn<'_>, unload: fn(&mut Turn<'_>) -> Result<()>) -> Result
     Ok(())
 }
 
-/// Sees that nothing lets go of the module which still needs it, and unloads.
-fn unused(turn: &mut Turn<'_>) -> Result<()> {
+/// Sees that nothing lets go of the module which still needs it.
+fn needed(turn: &mut Turn<'_>) -> Result<()> {
     files_open(turn)?;
     task_in_image(turn)?;
-    Stats::read()?.check_clean()?;
+    Stats::read()?.check_clean()
+}
+
+fn unused(turn: &mut Turn<'_>) -> Result<()> {
+    needed(turn)?;
     turn.say("unload")?;
     let _unfrozen = freezer::unfrozen()?;
     turn.wait_for("the module can be unloaded", unloaded)
@@ -144,6 +148,7 @@ fn unloaded() -> Result<bool> {
 
 /// Unloads the module while a task is asleep in one of its hooks, which waits for that.
 fn caller_in_hook(turn: &mut Turn<'_>) -> Result<()> {
+    needed(turn)?;
     turn.say("unload with a caller in a hook")?;
     let _unfrozen = freezer::unfrozen()?;
     let programs = &turn.stage.programs;
