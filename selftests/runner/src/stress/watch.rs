@@ -180,6 +180,11 @@ impl Watch {
 
     fn play(&mut self, time: Duration) -> Result<()> {
         let mut draw = Draw::new(self.stage.seed, "watch", 0, 0);
+        // The module goes first when nobody is on the device yet: a slow kernel takes minutes to
+        // get everybody off.
+        let mut players = self.players.iter();
+        let goes = players.any(|player| player.actor.name == "module");
+        self.stage.board.leave(goes)?;
         for nr in 0..self.players.len() {
             self.start(nr)?;
         }
