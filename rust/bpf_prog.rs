@@ -147,8 +147,8 @@ impl Prog {
         !self.arena().is_null()
     }
 
-    /// What the kernel chooses this program's guards by; `None` if it goes by more than that, as for
-    /// programs that are no tracing programs.
+    /// What the kernel chooses this program's guards by; `None` if it goes by more than that, as
+    /// for programs that are no tracing programs.
     pub(crate) fn guards_chosen_by(&self) -> Option<ChosenBy> {
         // SAFETY: By the type invariant; both fields are constant after loading.
         let (prog_type, sleepable) = unsafe {

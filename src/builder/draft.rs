@@ -71,8 +71,8 @@ impl Draft {
         self.rel32.push(end.saturating_sub(4))
     }
 
-    /// Notes that the next call sequence, which is that of `program`, will be a copy of the last one
-    /// that was emitted, if it can be. Returns the latter.
+    /// Notes that the next call sequence, which is that of `program`, will be a copy of the last
+    /// one that was emitted, if it can be. Returns the latter.
     #[inline(always)]
     pub(super) fn copy(
         &mut self,
@@ -120,8 +120,8 @@ impl Draft {
         self.rel32.len()
     }
 
-    /// Completes `code`, which has been drafted last, for `programs` and with `skips`, to run at `ip`,
-    /// with its `struct bpf_tramp_image` at address `image`.
+    /// Completes `code`, which has been drafted last, for `programs` and with `skips`, to run at
+    /// `ip`, with its `struct bpf_tramp_image` at address `image`.
     ///
     /// # Errors
     ///

@@ -48,8 +48,8 @@ impl<B: Buffer + ?Sized> Generator<'_, B> {
         Ok(exit)
     }
 
-    /// Runs one program. What it returns is the return value if this `saves` it, and leads to `exit`,
-    /// if there is one, unless it is 0.
+    /// Runs one program. What it returns is the return value if this `saves` it, and leads to
+    /// `exit`, if there is one, unless it is 0.
     ///
     /// Counterpart of `invoke_bpf_prog()`.
     #[inline(always)]

@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// One attached program (`struct bpf_tramp_node` and its `struct bpf_prog`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Program {
     /// Address of its `struct bpf_prog`.
     pub prog: u64,

@@ -61,8 +61,8 @@ pub(crate) struct Tried<'p> {
     image: Result<BuiltImage<'p>>,
 }
 
-/// Measures the image for `plan` at `place`, if it has one yet, in bytes: makes a draft, and keeps it for
-/// [`build`]. The inner error is one that C gives as well.
+/// Measures the image for `plan` at `place`, if it has one yet, in bytes: makes a draft, and keeps it
+/// for [`build`]. The inner error is one that C gives as well.
 pub(crate) fn measure(
     platform: &Platform,
     plan: &Plan<'_>,
