@@ -14,8 +14,7 @@ impl<B: Buffer + ?Sized> Generator<'_, B> {
     /// Counterpart of `save_args()` for the programs.
     pub(super) fn save_args(&mut self) -> Result {
         let model = &self.req.target.model;
-        for (word, index) in model.words().zip(0_u16..) {
-            let ctx = self.frame.ctx.up(index)?;
+        for (word, ctx) in model.words().zip(self.frame.ctx.upwards()) {
             let mut src = match word.place {
                 Place::Reg(reg) => reg,
                 Place::Stack(slot) => self.load_stack_arg(slot)?,
@@ -36,9 +35,9 @@ impl<B: Buffer + ?Sized> Generator<'_, B> {
     /// Counterpart of `restore_regs()`.
     pub(super) fn restore_args(&mut self) -> Result {
         let model = &self.req.target.model;
-        for (word, index) in model.words().zip(0_u16..) {
+        for (word, ctx) in model.words().zip(self.frame.ctx.upwards()) {
             if let Place::Reg(reg) = word.place {
-                self.asm.load(reg, self.frame.ctx.up(index)?)?;
+                self.asm.load(reg, ctx)?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! Operands of instructions: registers, memory, labels.
 
 use super::super::error::{Error, Result};
+use core::iter::successors;
 
 /// A 64-bit general purpose register.
 ///
@@ -67,6 +68,12 @@ impl Slot {
     pub(crate) fn up(self, words: impl Into<u16>) -> Result<Self> {
         let bytes = words.into().checked_mul(8);
         self.up_bytes(bytes.ok_or(Error::OutOfRange)?)
+    }
+
+    /// This operand and those above it, one 8-byte word after the other.
+    #[inline(always)]
+    pub(crate) fn upwards(self) -> impl Iterator<Item = Self> {
+        successors(Some(self), |slot| slot.up_bytes(8).ok())
     }
 
     /// The operand `bytes` higher.
