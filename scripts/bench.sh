@@ -47,16 +47,27 @@ hostbench() {
 	"${rust[@]}" env -C "$top/selftests" cargo bench --locked --package hostbench
 }
 
-# Twice in each series.
+# Until two boots have counted the same: QEMU lets a busy host come between a guest that
+# waits and its timers, now and then. The third one must be like one of the first two.
+count_twice() { # DIRECTORY
+	local one=$1/bench.json other=$1/again.json third=$1/third.json
+	step BENCH "Linux $release" 90s bench_boot "$one" ${WHOLE:+--whole}
+	step BENCH "Linux $release, again" 90s bench_boot "$other" ${WHOLE:+--whole}
+	if (step SAME "both runs" 1 figures same "$one" "$other"); then return; fi
+	step BENCH "Linux $release, a third time" 90s bench_boot "$third" ${WHOLE:+--whole}
+	if (step SAME "the first and the third run" 1 figures same "$one" "$third"); then return; fi
+	step SAME "the second and the third run" 1 figures same "$other" "$third"
+	mv "$third" "$one"
+}
+
+# Each series.
 bench() {
 	local one json=() dir
 	need_figures
 	for one in "${series[@]}"; do
 		need_vm "$one"
 		dir=$(module_directory)
-		step BENCH "Linux $release" 90s bench_boot "$dir/bench.json" ${WHOLE:+--whole}
-		step BENCH "Linux $release, again" 90s bench_boot "$dir/again.json" ${WHOLE:+--whole}
-		step SAME "both runs" 1 figures same "$dir/bench.json" "$dir/again.json"
+		count_twice "$dir"
 		choose_accelerator
 		if [[ $accelerator == kvm ]]; then
 			step BENCH "Linux $release, time" 30s bench_time "$dir/time.json"
