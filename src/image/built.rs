@@ -157,7 +157,9 @@ fn placed(memory: &mut Memory, epoch: u64, plan: &Plan<'_>, place: Place) -> Opt
     }
     let programs = lists(plan.counts(), &memory.programs);
     let (skips, code) = (&memory.skips, &mut memory.code);
-    let placed = memory.draft.place(&programs, skips, code, place.text, place.im);
+    let placed = memory
+        .draft
+        .place(&programs, skips, code, place.text, place.im);
     placed.ok().map(|()| measured.marks)
 }
 

@@ -95,11 +95,7 @@ impl<'p> Described<'p> {
 }
 
 /// The guards of `prog`: the kernel is not asked again for a program like the last one.
-fn guards(
-    prog: &Prog,
-    known: &mut Option<(ChosenBy, RunGuards)>,
-    symbols: Symbols,
-) -> RunGuards {
+fn guards(prog: &Prog, known: &mut Option<(ChosenBy, RunGuards)>, symbols: Symbols) -> RunGuards {
     let chosen_by = prog.guards_chosen_by();
     match known {
         Some((like, guards)) if chosen_by == Some(*like) => *guards,
