@@ -69,7 +69,8 @@ pub(crate) fn build(tried: &Tried<'_>, image: &mut FreshImage) -> Result<CImage>
     let start = image.text().as_ptr();
     let end = start.wrapping_byte_add(image.text().size() as usize);
     let no_skip = bindings::bpf_tramp_skip::default();
-    let mut skips = KVec::from_elem(no_skip, tried.plan().nodes().count(), GFP_KERNEL)?;
+    let nr_skips = tried.plan().counts().iter().sum();
+    let mut skips = KVec::from_elem(no_skip, nr_skips, GFP_KERNEL)?;
     let im = image.im();
     // SAFETY: As in `measure()`; `FreshImage` has `Symbols`. No task is in the image, so that this
     // is the only access to its text and to these fields of `im`. Each program has a skip record.

@@ -42,7 +42,7 @@ pub(crate) enum List {
 }
 
 impl List {
-    /// All of them, in the order of [`Plan::nodes()`].
+    /// All of them, in the order of [`Plan::counts()`].
     pub(crate) const ALL: [Self; NR_LISTS] = [Self::Fentry, Self::Fexit, Self::ModifyReturn];
 }
 
@@ -168,12 +168,7 @@ impl Plan<'_> {
         }
     }
 
-    /// The programs in the order in which they run, list by list.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = Node<'_>> + Clone {
-        List::ALL.into_iter().flat_map(|list| self.programs(list))
-    }
-
-    /// The programs on a list.
+    /// The programs on a list, in the order in which they run.
     pub(crate) fn programs(&self, list: List) -> impl Iterator<Item = Node<'_>> + Clone {
         self.list(list).iter().map(move |&node| {
             // SAFETY: By the type invariant, each node has a link with a program. `Prog` is a
@@ -188,7 +183,7 @@ impl Plan<'_> {
         self.list(list).len()
     }
 
-    /// Number of programs on each list, in the order of [`List::ALL`].
+    /// Number of programs on each list of [`List::ALL`].
     pub(crate) fn counts(&self) -> [usize; NR_LISTS] {
         List::ALL.map(|list| self.count(list))
     }

@@ -10,13 +10,13 @@ mod operand;
 
 use operand::signed;
 pub(crate) use operand::{
-    takes_8_bytes, Cond, Gpr, Label, Mem, ShortJump, Slot, R8, R9, RAX, RBP, RBX, RCX, RDI, RDX,
-    RSI, RSP,
+    distance, takes_8_bytes, Cond, Gpr, Label, Mem, ShortJump, Slot, R8, R9, RAX, RBP, RBX, RCX,
+    RDI, RDX, RSI, RSP,
 };
 
 use super::draft::Draft;
 use super::error::Result;
-use super::sequence::{distance, BLOCK};
+use super::sequence::BLOCK;
 use super::writer::{Buffer, Writer};
 use super::{CallDepth, Program};
 

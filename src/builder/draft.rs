@@ -10,6 +10,7 @@ use super::asm::takes_8_bytes;
 use super::error::{Error, Result};
 use super::list::List;
 use super::sequence::{Sequence, BLOCK};
+use super::writer::chunk;
 use super::{Program, Programs, Skip, MAX_LINKS};
 
 /// Most displacements in a draft. A call has one, and two more with call-depth tracking; there are
@@ -154,7 +155,7 @@ impl Draft {
             *field(code, at)? = image.to_le_bytes();
         }
         let mut calls = self.calls.get().iter().zip(skips);
-        for list in [programs.fentry, programs.fmod_ret, programs.fexit] {
+        for list in programs.in_order() {
             for (program, (&like, skip)) in list.iter().zip(&mut calls) {
                 if let Some(like) = self.sequences.get().get(like) {
                     like.copy(program, code, skip.nop, ip)?;
@@ -168,7 +169,5 @@ impl Draft {
 /// The `N` bytes at `at`; [`Error::Invalid`] if not all of them are there.
 #[inline(always)]
 pub(super) fn field<const N: usize>(code: &mut [u8], at: u16) -> Result<&mut [u8; N]> {
-    let rest = code.get_mut(usize::from(at)..);
-    rest.and_then(|rest| rest.first_chunk_mut())
-        .ok_or(Error::Invalid)
+    chunk(code, at.into()).ok_or(Error::Invalid)
 }

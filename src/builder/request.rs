@@ -57,10 +57,15 @@ pub struct Programs<'a> {
     pub fexit: &'a [Program],
 }
 
-impl Programs<'_> {
+impl<'a> Programs<'a> {
+    /// The lists in the order in which they run.
+    pub(super) fn in_order(&self) -> [&'a [Program]; 3] {
+        [self.fentry, self.fmod_ret, self.fexit]
+    }
+
     /// Number of programs.
     pub(super) fn count(&self) -> usize {
-        [self.fentry, self.fmod_ret, self.fexit]
+        self.in_order()
             .iter()
             .fold(0, |sum, list| sum.saturating_add(list.len()))
     }

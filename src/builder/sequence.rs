@@ -6,7 +6,7 @@
 //! its code and its BPF cookie. To copy one takes a fraction of the instructions that it takes to
 //! emit it, and a copy is made once, when the image has its place.
 
-use super::asm::takes_8_bytes;
+use super::asm::{distance, takes_8_bytes};
 use super::draft::field;
 use super::error::{Error, Result};
 use super::list::List;
@@ -117,11 +117,4 @@ fn copy_bytes(to: &mut [u8], from: &[u8]) {
     if let Some(to) = to.last_chunk_mut() {
         *to = *last;
     }
-}
-
-/// Displacement from `end` to `target`; [`Error::OutOfRange`] if it does not fit.
-#[inline(always)]
-pub(super) fn distance(end: u64, target: u64) -> Result<i32> {
-    let distance = i64::from_ne_bytes(target.wrapping_sub(end).to_ne_bytes());
-    i32::try_from(distance).map_err(|_| Error::OutOfRange)
 }

@@ -68,9 +68,7 @@ impl<'a, B: Buffer + ?Sized> Writer<'a, B> {
     /// The place for `N` bytes at `at`.
     #[inline(always)]
     fn room<const N: usize>(&mut self, at: usize) -> Result<&mut [u8; N]> {
-        let rest = self.out.bytes().get_mut(at..);
-        rest.and_then(|rest| rest.first_chunk_mut())
-            .ok_or(Error::TooBig)
+        chunk(self.out.bytes(), at).ok_or(Error::TooBig)
     }
 
     /// Number of bytes, no more than [`CODE_MAX`].
@@ -149,6 +147,12 @@ impl<'a, B: Buffer + ?Sized> Writer<'a, B> {
         within(at.into(), N, self.pos)?;
         self.room(at.into())
     }
+}
+
+/// The `N` bytes at `at`, if all of them are there.
+#[inline(always)]
+pub(super) fn chunk<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
+    bytes.get_mut(at..)?.first_chunk_mut()
 }
 
 /// Where `len` bytes at `at` end, which is not behind `limit`.

@@ -101,41 +101,25 @@ fn images(c: &mut Criterion) {
 
     for row in ROWS {
         let list: Vec<_> = (0..row.nr).map(|number| program(number, &row)).collect();
-        let (flags, programs) = match row.kind {
-            Kind::Fentry => (
-                Flags::RESTORE_REGS,
-                Programs {
-                    fentry: &list,
-                    ..Default::default()
-                },
-            ),
-            Kind::ModifyReturn => (
-                Flags::CALL_ORIG | Flags::SKIP_FRAME,
-                Programs {
-                    fmod_ret: &list,
-                    ..Default::default()
-                },
-            ),
-            Kind::Fexit => (
-                Flags::CALL_ORIG | Flags::SKIP_FRAME,
-                Programs {
-                    fexit: &list,
-                    ..Default::default()
-                },
-            ),
-            Kind::Session => (
-                Flags::CALL_ORIG | Flags::SKIP_FRAME,
-                Programs {
-                    fentry: &list,
-                    fexit: &list,
-                    ..Default::default()
-                },
-            ),
+        let (all, none) = (list.as_slice(), [].as_slice());
+        let (fentry, fmod_ret, fexit) = match row.kind {
+            Kind::Fentry => (all, none, none),
+            Kind::ModifyReturn => (none, all, none),
+            Kind::Fexit => (none, none, all),
+            Kind::Session => (all, none, all),
+        };
+        let flags = match row.kind {
+            Kind::Fentry => Flags::RESTORE_REGS,
+            _ => Flags::CALL_ORIG | Flags::SKIP_FRAME,
         };
         let req = Request {
             target: &target,
             flags,
-            programs,
+            programs: Programs {
+                fentry,
+                fmod_ret,
+                fexit,
+            },
             machine: &machine,
             image: IMAGE,
             arena_base: None,

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
 
 pub const MODE: &str = "/sys/kernel/debug/rust_fsession/mode";
 pub const STATS: &str = "/sys/kernel/debug/rust_fsession/stats";
@@ -124,6 +124,24 @@ impl Stats {
             .get(name)
             .copied()
             .with_context(|| format!("{STATS} has no {name}"))
+    }
+
+    /// The first of `counters` that is 0.
+    pub fn first_zero<'a>(&self, counters: &[&'a str]) -> Result<Option<&'a str>> {
+        for counter in counters {
+            if self.get(counter)? == 0 {
+                return Ok(Some(counter));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fails unless all of `counters` have gone up.
+    pub fn check_up(&self, counters: &[&str]) -> Result<()> {
+        match self.first_zero(counters)? {
+            Some(counter) => bail!("{counter} did not go up"),
+            None => Ok(()),
+        }
     }
 
     /// Whatever the mode: both builders agree, and Rust can do everything.

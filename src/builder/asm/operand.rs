@@ -102,6 +102,12 @@ pub(crate) fn takes_8_bytes(imm: u64) -> bool {
     u32::try_from(imm).is_err() && i32::try_from(signed(imm)).is_err()
 }
 
+/// Displacement from `end` to `target`; [`Error::OutOfRange`] if it does not fit.
+#[inline(always)]
+pub(crate) fn distance(end: u64, target: u64) -> Result<i32> {
+    i32::try_from(signed(target.wrapping_sub(end))).map_err(|_| Error::OutOfRange)
+}
+
 /// Reinterprets 64 bits as a signed number.
 pub(super) const fn signed(bits: u64) -> i64 {
     i64::from_ne_bytes(bits.to_ne_bytes())

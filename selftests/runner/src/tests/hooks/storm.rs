@@ -181,16 +181,6 @@ fn expect_all_seen(env: &Env, hooked: &Hooked) -> Result<()> {
 /// What goes up in the modes, if somebody builds or loads there.
 const COUNTERS: [&str; 4] = ["built", "compared", "kfunc_inlined", "kfunc_compared"];
 
-fn all_went_up(before: &Stats) -> Result<bool> {
-    let counted = before.since()?;
-    for counter in COUNTERS {
-        if counted.get(counter)? == 0 {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 fn hooks_storm(env: &Env) -> Result<()> {
     const CHANGES: u64 = 1000;
     // On a busy machine, the two threads may miss a mode that is soon over.
@@ -201,7 +191,10 @@ fn hooks_storm(env: &Env) -> Result<()> {
     println!("seed {}", env.seed);
     let rng = &mut StdRng::seed_from_u64(env.seed);
     under_load(env, true, |done| {
-        while changes < CHANGES || !done.is_enough() || changes < MOST && !all_went_up(&before)? {
+        while changes < CHANGES
+            || !done.is_enough()
+            || changes < MOST && before.since()?.first_zero(&COUNTERS)?.is_some()
+        {
             done.check_running()?;
             // Half of them in the same order every time.
             let order = [Mode::Shadow, Mode::Takeover, Mode::Off, Mode::Takeover];
@@ -218,9 +211,7 @@ fn hooks_storm(env: &Env) -> Result<()> {
     })?;
     let counted = before.since()?;
     println!("{changes} changes of the mode: {counted}");
-    for counter in COUNTERS {
-        ensure!(counted.get(counter)? > 0, "{counter} did not go up");
-    }
+    counted.check_up(&COUNTERS)?;
     counted.check_clean()?;
     expect_all_seen(env, &hooked)
 }

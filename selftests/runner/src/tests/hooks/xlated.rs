@@ -60,9 +60,7 @@ fn hooks_xlated(env: &Env) -> Result<()> {
         kprobe.1.iter().any(calls_kfunc),
         "a kprobe session calls no kfunc"
     );
-    for counter in ["kfunc_compared", "kfunc_inlined"] {
-        ensure!(counted.get(counter)? > 0, "{counter} did not go up");
-    }
+    counted.check_up(&["kfunc_compared", "kfunc_inlined"])?;
     counted.check_clean()
 }
 
