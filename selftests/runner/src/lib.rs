@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the `runner` and the `fsession` command are made of.
+//! What the `runner` and the commands beside it are made of.
 
 pub mod attach;
 pub mod badinput;
@@ -8,7 +8,6 @@ pub mod bench;
 pub mod bpf;
 pub mod cgroup;
 pub mod compare;
-pub mod device;
 pub mod faults;
 pub mod harness;
 pub mod holder;
@@ -33,3 +32,5 @@ pub mod tracing;
 pub mod userfault;
 pub mod walk;
 pub mod workload;
+
+pub use uapi::device;

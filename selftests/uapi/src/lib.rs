@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Rust mirror of the ioctl ABI, as a library for the host. `tests/header.rs` compares it with
-//! the C header.
+//! `/dev/rust_fsession` for programs: [`abi`] is the Rust mirror of the C header, with which
+//! `tests/header.rs` compares it, [`device`] an open descriptor.
 
 #[path = "../../../src/uapi/abi.rs"]
 pub mod abi;
+pub mod device;

@@ -8,10 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-#[path = "../../../src/uapi/abi.rs"]
-pub mod abi;
-
-pub use abi::Info;
+pub use crate::abi::{self, Info};
 
 pub const PATH: &str = "/dev/rust_fsession";
 

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The subcommands, a file each.
+
+pub mod compare;
+pub mod diff;
+pub mod dump;
+pub mod list;
+pub mod mode;
+pub mod show;
+pub mod stats;
+pub mod top;
+pub mod trace;

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The running kernel, as far as it lets user space look: nothing here takes the module.
