@@ -6,6 +6,8 @@ mod cli;
 mod cmd;
 mod failure;
 mod kernel;
+mod pattern;
+mod screen;
 
 use std::process::ExitCode;
 

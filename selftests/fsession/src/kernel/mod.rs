@@ -3,4 +3,15 @@
 //! The running kernel, as far as it lets user space look: nothing here takes the module.
 
 pub mod btf;
+pub mod host;
+mod image;
+pub mod kallsyms;
+pub mod kcore;
 mod objects;
+pub mod owners;
+pub mod progs;
+mod snapshot;
+mod struct_ops;
+pub mod target;
+
+pub use snapshot::dump;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! BTF objects by the kernel's numbers.
+//! BTF objects by the kernel's numbers, and what all calls of `bpf()` share.
 
 use std::io;
 use std::mem;
@@ -81,7 +81,12 @@ pub fn explain(err: io::Error, what: &str) -> anyhow::Error {
 
 fn open(id: u32) -> io::Result<OwnedFd> {
     // SAFETY: The call takes a number only.
-    let fd = check(unsafe { sys::bpf_btf_get_fd_by_id(id) })?;
+    own(unsafe { sys::bpf_btf_get_fd_by_id(id) })
+}
+
+/// The new descriptor that a call of libbpf has returned, or the error.
+pub(super) fn own(fd: i32) -> io::Result<OwnedFd> {
+    let fd = check(fd)?;
     // SAFETY: The descriptor is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -96,7 +101,7 @@ fn get_info(fd: &OwnedFd, info: &mut sys::bpf_btf_info) -> Result<()> {
 }
 
 /// libbpf's own functions return a negative errno.
-fn check(ret: i32) -> io::Result<i32> {
+pub(super) fn check(ret: i32) -> io::Result<i32> {
     match ret {
         0.. => Ok(ret),
         _ => Err(io::Error::from_raw_os_error(ret.saturating_neg())),

@@ -52,7 +52,7 @@ impl Blob {
 
     pub fn int(&mut self, name: &str, size: u32, is_signed: bool) -> u32 {
         let sign = if is_signed { SIGNED } else { 0 };
-        self.add(name, kind::INT << 24, size, &[sign | size * 8])
+        self.add(name, kind::INT << 24, size, &[sign | (size * 8)])
     }
 
     /// A kind that only refers to another type.
@@ -71,7 +71,7 @@ impl Blob {
 
     pub fn enumeration(&mut self, name: &str, size: u32, is_signed: bool) -> u32 {
         let sign = if is_signed { KIND_FLAG } else { 0 };
-        self.add(name, kind::ENUM << 24 | sign, size, &[])
+        self.add(name, (kind::ENUM << 24) | sign, size, &[])
     }
 
     pub fn proto(&mut self, ret: u32, args: &[(&str, u32)]) -> u32 {
@@ -80,7 +80,7 @@ impl Blob {
             .flat_map(|(name, ty)| [self.string(name), *ty])
             .collect();
         let count = args.len() as u32 / 2;
-        self.add("", kind::FUNC_PROTO << 24 | count, ret, &args)
+        self.add("", (kind::FUNC_PROTO << 24) | count, ret, &args)
     }
 
     /// `struct btf_header` and both sections.

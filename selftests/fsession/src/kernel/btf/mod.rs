@@ -17,7 +17,7 @@ use trampoline::document::Prototype;
 
 use super::objects::{self, BtfObject};
 
-pub use types::{Plain, Types};
+pub use types::Types;
 
 const DIR: &str = "/sys/kernel/btf";
 const VMLINUX: &str = "vmlinux";
@@ -75,6 +75,16 @@ impl Btf {
         self.objects.iter().find(|object| object.id == id)
     }
 
+    /// The kernel's own types.
+    pub fn vmlinux(&self) -> Types {
+        self.vmlinux.clone()
+    }
+
+    /// Whether a BTF object is of the kernel or of a module, and not of programs.
+    pub fn is_of_kernel(&self, object: u32) -> bool {
+        self.object(object).is_some_and(|it| it.of_kernel)
+    }
+
     /// The types of a BTF object of the kernel, of a module or of a BPF program.
     pub fn types(&self, object: u32) -> Result<Types> {
         let known = self.object(object);
@@ -98,15 +108,27 @@ impl Btf {
         Ok(types)
     }
 
+    /// The objects of the kernel and of its modules. A module that is unloaded meanwhile is left
+    /// out.
+    fn objects(&self) -> impl Iterator<Item = (&BtfObject, Types)> {
+        self.objects
+            .iter()
+            .filter(|object| object.of_kernel)
+            .filter_map(|object| Some((object, self.types(object.id).ok()?)))
+    }
+
+    /// The types of the kernel (without a name) and of its modules.
+    pub fn all(&self) -> impl Iterator<Item = (Option<String>, Types)> + '_ {
+        self.objects()
+            .map(|(object, types)| (object.module(), types))
+    }
+
     /// The functions of the kernel and of its modules whose names `want` picks, in the order of
     /// the objects. A function can be there more than once, and not all of them can be traced.
+    #[allow(dead_code)] // For `trace`, which takes patterns.
     pub fn functions(&self, mut want: impl FnMut(&str) -> bool) -> Result<Vec<Function>> {
         let mut found = Vec::new();
-        for object in self.objects.iter().filter(|object| object.of_kernel) {
-            let Ok(types) = self.types(object.id) else {
-                // A module that has been unloaded meanwhile.
-                continue;
-            };
+        for (object, types) in self.objects() {
             let btf = types.raw();
             // A module's own types come after those of the kernel.
             let (first, last) = btf.split().unwrap_or_else(|| btf.base()).type_id_range();
@@ -126,16 +148,8 @@ impl Btf {
     /// The functions of one name, all of them.
     pub fn find(&self, name: &str) -> Result<Vec<Function>> {
         let mut found = Vec::new();
-        for object in self.objects.iter().filter(|object| object.of_kernel) {
-            let Ok(types) = self.types(object.id) else {
-                continue;
-            };
-            let is_own = |id: u32| match types.raw().split() {
-                Some(own) => id >= own.type_id_range().0,
-                None => true,
-            };
-            let ids = types.raw().resolve_ids_by_name(name).unwrap_or_default();
-            for id in ids.into_iter().filter(|id| is_own(*id)) {
+        for (object, types) in self.objects() {
+            for id in types.own_ids(name) {
                 if matches!(types.get(id)?, Type::Func(_)) {
                     found.push(object.function(name.to_owned(), id));
                 }
@@ -171,13 +185,17 @@ impl Btf {
 }
 
 impl BtfObject {
-    fn function(&self, name: String, type_id: u32) -> Function {
+    fn module(&self) -> Option<String> {
         let is_module = self.of_kernel && self.name != VMLINUX;
+        is_module.then(|| self.name.clone())
+    }
+
+    fn function(&self, name: String, type_id: u32) -> Function {
         Function {
             name,
             object: self.id,
             type_id,
-            module: is_module.then(|| self.name.clone()),
+            module: self.module(),
         }
     }
 }

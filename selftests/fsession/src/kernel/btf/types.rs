@@ -38,6 +38,15 @@ impl Types {
             .with_context(|| format!("BTF has no type {id}"))
     }
 
+    /// The types of this name that are in this object itself: a module's own, without those of
+    /// the kernel.
+    pub fn own_ids(&self, name: &str) -> Vec<u32> {
+        let first = self.0.split().map_or(0, |own| own.type_id_range().0);
+        let mut ids = self.0.resolve_ids_by_name(name).unwrap_or_default();
+        ids.retain(|id| *id >= first);
+        ids
+    }
+
     /// Empty for what has none.
     pub fn name(&self, of: &dyn BtfType) -> String {
         match of.get_name_offset() {
