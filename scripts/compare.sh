@@ -43,7 +43,7 @@ variant() { # "NAME|CPU|KERNEL OPTIONS|NEED" [OPTION]
 		grep '^not run: ' "$log" | sed 's/^/          /'
 		skipped=$((skipped + 1))
 	else
-		grep -E '^(grid of|compared) ' "$log" | sed 's/^/          /'
+		grep -E '^(grid of|seeds|compared) ' "$log" | sed 's/^/          /'
 		passed=$((passed + 1))
 	fi
 }

@@ -31,6 +31,8 @@ pub enum Command {
     Mode(cmd::mode::Args),
     Stats(cmd::stats::Args),
     Compare(cmd::compare::Args),
+    Attach(cmd::attach::Args),
+    Demo(cmd::demo::Args),
 }
 
 impl Command {
@@ -46,6 +48,8 @@ impl Command {
             Self::Mode(args) => args.run(),
             Self::Stats(args) => args.run(),
             Self::Compare(args) => args.run(),
+            Self::Attach(args) => args.run(),
+            Self::Demo(args) => args.run(),
         }
     }
 }

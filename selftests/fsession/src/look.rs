@@ -1,12 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How things look: 80 columns, and colour only where it is wanted.
+//! How things look: as wide as the terminal, and colour only where it is wanted.
 
 use std::fmt::Display;
+use std::io;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use runner::device::{abi, Info};
+use rustix::termios::tcgetwinsize;
+use uapi::device::{abi, Info};
+
+/// Columns where nothing tells how many there are.
+const COLUMNS: usize = 80;
+
+/// Columns to write: those of the terminal, or of `COLUMNS` for a reader that is none.
+pub fn width() -> usize {
+    let terminal = tcgetwinsize(io::stdout()).map(|size| usize::from(size.ws_col));
+    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
+    match terminal {
+        Ok(columns @ 1..) => columns,
+        _ => asked().filter(|&columns| columns > 0).unwrap_or(COLUMNS),
+    }
+}
+
+/// `text` in lines of `width` columns, broken between words. A word that is longer has a line.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
 
 pub fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
@@ -29,18 +59,17 @@ pub fn bad(text: impl Display) -> String {
 }
 
 /// The line over `trampoline()`'s.
-pub fn trampoline_header() {
-    let line = format!(
+pub fn trampoline_header() -> String {
+    dim(format!(
         "  {:<19} {:<18} {:>5}  {:<9}  {}",
         "FUNCTION", "IMAGE", "BYTES", "C BUILDER", "FLAGS"
-    );
-    anstream::println!("{}", dim(line));
+    ))
 }
 
-pub fn trampoline(info: &Info) {
+/// A line of what a descriptor of the device is.
+pub fn trampoline(info: &Info) -> String {
     if info.nr_progs() == 0 {
-        anstream::println!("  {:<19} {}", info.target(), dim("nothing attached"));
-        return;
+        return format!("  {:<19} {}", info.target(), dim("nothing attached"));
     }
     let padded = |text| format!("{text:<9}");
     let reference = match info.reference {
@@ -48,13 +77,13 @@ pub fn trampoline(info: &Info) {
         abi::REFERENCE_DIFFERENT => bad(padded("DIFFERENT")),
         _ => bad(padded("not asked")),
     };
-    anstream::println!(
+    format!(
         "  {:<19} {:#018x} {:>5}  {reference}  {}",
         info.target(),
         info.image_addr,
         info.code_size,
         info.flag_names()
-    );
+    )
 }
 
 /// Three digits and a unit.
@@ -65,5 +94,36 @@ pub fn duration(time: Duration) -> String {
         ..1e6 => format!("{:.3} us", nanos / 1e3),
         ..1e9 => format!("{:.3} ms", nanos / 1e6),
         _ => format!("{:.3} s", nanos / 1e9),
+    }
+}
+
+/// A number with a comma before every three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_three_digits() {
+        let texts = [0, 999, 1000, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn text_is_broken_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("a unbreakable b", 5), ["a", "unbreakable", "b"]);
+        assert!(wrap("", 5).is_empty());
     }
 }

@@ -6,6 +6,8 @@ mod cli;
 mod cmd;
 mod failure;
 mod kernel;
+mod look;
+mod module;
 mod pattern;
 mod screen;
 

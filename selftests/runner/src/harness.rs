@@ -11,8 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use comparison::drawn_seed;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{memfd_create, MemfdFlags};
 use rustix::io::Errno;
@@ -56,7 +55,7 @@ pub struct Env {
     pub bpf: PathBuf,
 
     /// What the random parts of tests grow from, beside a fixed seed [default: drawn]
-    #[arg(long, value_name = "N", default_value_t = seed(), hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = drawn_seed(), hide_default_value = true)]
     pub seed: u64,
 
     /// Does in full what is cut short where it takes minutes (see --timeout)
@@ -66,11 +65,6 @@ pub struct Env {
     /// The module, for the tests that unload and load it
     #[arg(long, value_name = "FILE", default_value_os_t = installed("modules/rust_fsession.ko"))]
     pub module: PathBuf,
-}
-
-/// A seed that was not there before.
-pub fn seed() -> u64 {
-    StdRng::from_os_rng().random::<u32>().into()
 }
 
 /// Where `name` lies in the suite that this program lies in, in `bin/`.

@@ -8,29 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure, Context, Result};
-
-pub const MODE: &str = "/sys/kernel/debug/rust_fsession/mode";
-pub const STATS: &str = "/sys/kernel/debug/rust_fsession/stats";
-const MISMATCHES: &str = "/sys/kernel/debug/rust_fsession/mismatches";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Off,
-    Shadow,
-    Takeover,
-}
-
-impl Mode {
-    pub const ALL: [Self; 3] = [Self::Off, Self::Shadow, Self::Takeover];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Shadow => "shadow",
-            Self::Takeover => "takeover",
-        }
-    }
-}
+use uapi::debugfs::{self, MISMATCHES};
+pub use uapi::debugfs::{Mode, MODE, STATS};
 
 /// The kernel keeps the mode when a test ends, however that happens, so this
 /// turns the hooks off when it is dropped.
@@ -89,19 +68,8 @@ pub struct Stats(BTreeMap<String, u64>);
 
 impl Stats {
     pub fn read() -> Result<Self> {
-        let text = fs::read_to_string(STATS).with_context(|| format!("cannot read {STATS}"))?;
-        text.lines()
-            .map(|line| {
-                let (name, value) = line
-                    .split_once(' ')
-                    .with_context(|| format!("no value in '{line}' of {STATS}"))?;
-                let value = value
-                    .parse()
-                    .with_context(|| format!("no number in '{line}' of {STATS}"))?;
-                Ok((name.to_owned(), value))
-            })
-            .collect::<Result<_>>()
-            .map(Self)
+        let counters = debugfs::stats().with_context(|| format!("cannot read {STATS}"))?;
+        Ok(Self(counters.into_iter().collect()))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

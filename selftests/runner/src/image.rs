@@ -1,54 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Trampoline images as machine code: a look at their shape, and a listing.
-
-use std::ops::Range;
+//! Trampoline images as machine code: a look at their shape.
 
 use anyhow::{bail, ensure, Context, Result};
-use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction, Mnemonic, Register,
-    SymbolResolver, SymbolResult,
-};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
 
-use crate::device::Info;
-use crate::kallsyms::Kallsyms;
-
-/// `BPF_TRAMP_F_*`
-pub mod flag {
-    pub const RESTORE_REGS: u32 = 1 << 0;
-    pub const CALL_ORIG: u32 = 1 << 1;
-    pub const SKIP_FRAME: u32 = 1 << 2;
-    pub const IP_ARG: u32 = 1 << 3;
-    pub const RET_FENTRY_RET: u32 = 1 << 4;
-    pub const ORIG_STACK: u32 = 1 << 5;
-    pub const SHARE_IPMODIFY: u32 = 1 << 6;
-    pub const TAIL_CALL_CTX: u32 = 1 << 7;
-    pub const INDIRECT: u32 = 1 << 8;
-}
+use crate::device::{flag, Info};
 
 fn decode(code: &[u8], addr: u64) -> Vec<Instruction> {
     Decoder::with_ip(64, code, addr, DecoderOptions::NONE)
         .into_iter()
-        .collect()
-}
-
-/// Lists the instructions of `code` around the one that byte `at` belongs to.
-pub fn around(code: &[u8], at: usize, each_way: usize) -> Vec<String> {
-    let instructions = decode(code, 0);
-    let hit = instructions
-        .iter()
-        .rposition(|instr| instr.ip() <= at as u64)
-        .unwrap_or(0);
-    let mut formatter = GasFormatter::new();
-    instructions
-        .iter()
-        .skip(hit.saturating_sub(each_way))
-        .take(2 * each_way + 1)
-        .map(|instr| {
-            let mut text = String::new();
-            formatter.format(instr, &mut text);
-            format!("{:4x}: {text}", instr.ip())
-        })
         .collect()
 }
 
@@ -106,52 +67,6 @@ pub fn check(code: &[u8], info: &Info) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Names the targets of calls and jumps: the kernel's symbols, and places in the
-/// image by their offset.
-struct Names {
-    symbols: Kallsyms,
-    image: Range<u64>,
-}
-
-impl SymbolResolver for Names {
-    fn symbol(
-        &mut self,
-        instruction: &Instruction,
-        _: u32,
-        _: Option<u32>,
-        address: u64,
-        _: u32,
-    ) -> Option<SymbolResult<'_>> {
-        if address != instruction.near_branch_target() {
-            return None;
-        }
-        let name = if self.image.contains(&address) {
-            format!("{:x}", address - self.image.start)
-        } else {
-            self.symbols.name(address)?
-        };
-        Some(SymbolResult::with_string(address, name))
-    }
-}
-
-/// One line an instruction: offset, then assembly with the kernel's names.
-pub fn listing(code: &[u8], addr: u64, symbols: Kallsyms) -> String {
-    let image = addr..addr + code.len() as u64;
-    let names = Names { symbols, image };
-    let mut formatter = GasFormatter::with_options(Some(Box::new(names)), None);
-    let options = formatter.options_mut();
-    options.set_uppercase_hex(false);
-    options.set_small_hex_numbers_in_decimal(false);
-    options.set_space_after_operand_separator(true);
-    let mut text = String::new();
-    for instr in decode(code, addr) {
-        text += &format!("{:6x}:  ", instr.ip() - addr);
-        formatter.format(&instr, &mut text);
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ pub mod badinput;
 pub mod bench;
 pub mod bpf;
 pub mod cgroup;
-pub mod compare;
 pub mod faults;
 pub mod harness;
 pub mod holder;

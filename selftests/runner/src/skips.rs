@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use crate::compare::Need;
+use comparison::Need;
 
 /// The list, which says how it is read.
 const LIST: &str = include_str!("../../expected_skips");

@@ -178,7 +178,20 @@ impl abi::Info {
     }
 }
 
-/// `BPF_TRAMP_F_*` of the kernel, in the order of their bits.
+/// `BPF_TRAMP_F_*` of the kernel.
+pub mod flag {
+    pub const RESTORE_REGS: u32 = 1 << 0;
+    pub const CALL_ORIG: u32 = 1 << 1;
+    pub const SKIP_FRAME: u32 = 1 << 2;
+    pub const IP_ARG: u32 = 1 << 3;
+    pub const RET_FENTRY_RET: u32 = 1 << 4;
+    pub const ORIG_STACK: u32 = 1 << 5;
+    pub const SHARE_IPMODIFY: u32 = 1 << 6;
+    pub const TAIL_CALL_CTX: u32 = 1 << 7;
+    pub const INDIRECT: u32 = 1 << 8;
+}
+
+/// Their names, in the order of their bits.
 const FLAGS: [&str; 9] = [
     "RESTORE_REGS",
     "CALL_ORIG",

@@ -2,18 +2,28 @@
 
 //! `fsession attach`: the programs of an object file on Rust-built images.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{bail, ensure, Context, Result};
 use libbpf_rs::ObjectBuilder;
-use runner::bpf;
-use runner::device::Device;
-use std::os::fd::AsFd;
+use uapi::device::Device;
 
-use crate::{explain, open, show};
+use crate::{look, module};
 
+const EXAMPLES: &str = "\
+Examples:
+  fsession attach prog.bpf.o            all programs of the object
+  fsession attach prog.bpf.o on_read    one of them
+
+It takes the module. For BPF links, use bpftool or libbpf.";
+
+/// Attaches the programs of an object file until it is interrupted
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// BPF object, with sections such as fsession/vfs_read
     object: PathBuf,
@@ -26,28 +36,36 @@ pub struct Args {
     cookie: u64,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+impl Args {
+    pub fn run(self) -> Result<ExitCode> {
+        attach(&self)
+    }
+}
+
+fn attach(args: &Args) -> Result<ExitCode> {
     let path = args.object.display();
     let mut object = ObjectBuilder::default()
         .open_file(&args.object)
         .with_context(|| format!("cannot open {path}"))?;
-    bpf::pick(&mut object, |name| {
-        args.programs.is_empty() || args.programs.iter().any(|wanted| wanted == name)
-    });
 
     // A section such as fsession/vfs_read names the function.
-    let mut targets = Vec::new();
-    for prog in object.progs().filter(|prog| prog.autoload()) {
+    let mut targets = BTreeMap::new();
+    for mut prog in object.progs_mut() {
         let name = prog.name().to_string_lossy().into_owned();
+        let wanted = args.programs.is_empty() || args.programs.contains(&name);
+        prog.set_autoload(wanted);
+        if !wanted {
+            continue;
+        }
         let section = prog.section().to_string_lossy().into_owned();
         let Some((_, target)) = section.split_once('/') else {
             bail!("program {name}: section {section} names no function");
         };
-        targets.push((name, target.to_owned()));
+        targets.insert(name, target.to_owned());
     }
     for wanted in &args.programs {
         ensure!(
-            targets.iter().any(|(name, _)| name == wanted),
+            targets.contains_key(wanted),
             "{path} has no program {wanted}"
         );
     }
@@ -58,20 +76,26 @@ pub fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("cannot load {path}"))?;
     // The first program fixes a trampoline's function.
     let mut trampolines: BTreeMap<String, Device> = BTreeMap::new();
-    for (name, target) in targets {
-        let prog = bpf::fd(&object, &name)?;
-        if !trampolines.contains_key(&target) {
-            trampolines.insert(target.clone(), open()?);
-        }
-        let added = trampolines[&target].add(prog.as_fd(), args.cookie);
-        explain(added, &format!("{name} to {target}"))?;
+    for prog in object.progs() {
+        let name = prog.name().to_string_lossy().into_owned();
+        let Some(target) = targets.get(&name) else {
+            continue;
+        };
+        let device = match trampolines.entry(target.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(module::open()?),
+        };
+        let added = device.add(prog.as_fd(), args.cookie);
+        module::explain(added, &format!("{name} to {target}"))?;
     }
 
-    show::trampoline_header();
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{}", look::trampoline_header())?;
     for device in trampolines.values() {
-        show::trampoline(&device.info()?);
+        writeln!(out, "{}", look::trampoline(&device.info()?))?;
     }
-    println!("\nAttached until this is interrupted (Ctrl-C).");
+    writeln!(out, "\nAttached until this is interrupted (Ctrl-C).")?;
+    out.flush()?;
     // The kernel detaches when the descriptors go, however that happens.
     loop {
         std::thread::park();

@@ -4,28 +4,43 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{Read, StdoutLock, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use anstream::AutoStream;
 use anyhow::{bail, ensure, Context, Result};
 use bytemuck::{Pod, Zeroable};
-use libbpf_rs::{MapCore, Object, RingBuffer, RingBufferBuilder};
-use runner::bpf;
-use runner::device::{Device, Info};
-use runner::harness::installed;
+use libbpf_rs::{MapCore, Object, ObjectBuilder, OpenObject, RingBuffer, RingBufferBuilder};
+use uapi::device::{Device, Info};
 
-use crate::{explain, open, show};
+use crate::{look, module};
 
+const EXAMPLES: &str = "\
+Examples:
+  fsession demo             as `make run` does in a virtual machine
+
+It takes the module, and demo.bpf.o from the selftests of the module.";
+
+/// Shows sessions with cookies on functions that it then calls itself
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of the BPF objects
-    #[arg(long, value_name = "DIR", default_value_os_t = installed("obj"))]
+    #[arg(long, value_name = "DIR", default_value_os_t = objects())]
     bpf: PathBuf,
+}
+
+/// The objects lie beside the directory of the programs.
+fn objects() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let suite = program.ancestors().nth(2).unwrap_or(Path::new("/"));
+    suite.join("obj")
 }
 
 const FILE: &str = "hello.txt";
@@ -52,81 +67,125 @@ struct Event {
     file: [u8; 32],
 }
 
-pub fn run(args: &Args) -> Result<()> {
+impl Args {
+    pub fn run(self) -> Result<ExitCode> {
+        // What cannot be shown is not begun.
+        drop(module::open()?);
+        demo(&self.bpf, &mut anstream::stdout().lock())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+type Out = AutoStream<StdoutLock<'static>>;
+
+fn demo(objects: &Path, out: &mut Out) -> Result<()> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    anstream::println!(
+    writeln!(
+        out,
         "{}  on Linux {}\n",
-        show::bold("rust_fsession demo"),
+        look::bold("rust_fsession demo"),
         release.trim_end()
-    );
+    )?;
 
     // The work has a thread of its own, so that nothing else is traced.
     let worker = Worker::start()?;
-    let mut object = bpf::open(&args.bpf, "demo")?;
-    bpf::set_globals(&mut object, ".rodata.tid", &worker.tid)?;
-    let object = object.load().context("cannot load the sessions")?;
+    let object = open(objects, worker.tid)?
+        .load()
+        .context("cannot load the sessions")?;
     let events = Events::new(&object)?;
 
     let devices = attach(&object)?;
-    println!("Attached a session with a cookie to three functions:\n");
+    writeln!(
+        out,
+        "Attached a session with a cookie to three functions:\n"
+    )?;
     let infos: Vec<Info> = devices.iter().map(Device::info).collect::<Result<_, _>>()?;
-    show::trampoline_header();
-    infos.iter().for_each(show::trampoline);
+    writeln!(out, "{}", look::trampoline_header())?;
+    for info in &infos {
+        writeln!(out, "{}", look::trampoline(info))?;
+    }
 
-    println!(
+    writeln!(
+        out,
         "\nWrote a file, read it back and slept for {}:\n",
-        show::duration(SLEEP)
-    );
+        look::duration(SLEEP)
+    )?;
     worker.work()?;
     let seen = events.take()?;
-    seen.iter().for_each(print);
+    for event in &seen {
+        writeln!(out, "{}", line(event))?;
+    }
 
     drop(devices);
     worker.work()?;
     let late = events.take()?;
-    println!(
+    writeln!(
+        out,
         "\nDetached, and did the same again: {} events.\n",
         late.len()
-    );
+    )?;
 
     check(&infos, &seen, &late)?;
-    anstream::println!(
+    writeln!(
+        out,
         "{}  {} events in order, {} images as the C builder's, byte for byte",
-        show::good("PASS"),
+        look::good("PASS"),
         seen.len(),
         infos.len()
-    );
+    )?;
     Ok(())
+}
+
+/// The sessions, for the thread `tid` only.
+fn open(objects: &Path, tid: u32) -> Result<OpenObject> {
+    let path = objects.join("demo.bpf.o");
+    let mut object = ObjectBuilder::default()
+        .open_file(&path)
+        .with_context(|| format!("cannot open {}: is it built?", path.display()))?;
+    let mut section = object
+        .maps_mut()
+        .find(|map| map.name().to_string_lossy().ends_with(".rodata.tid"));
+    match section.as_mut().and_then(|map| map.initial_value_mut()) {
+        Some(traced) if traced.len() == size_of_val(&tid) => {
+            traced.copy_from_slice(&tid.to_ne_bytes());
+        }
+        _ => bail!("{} is of another build: build both again", path.display()),
+    }
+    drop(section);
+    Ok(object)
 }
 
 fn attach(object: &Object) -> Result<Vec<Device>> {
     let mut devices = Vec::new();
     for (program, function) in SESSIONS {
-        let device = open()?;
-        let added = device.add(bpf::fd(object, program)?.as_fd(), 0);
-        explain(added, &format!("a session to {function}"))?;
+        let device = module::open()?;
+        let Some(prog) = object.progs().find(|prog| prog.name() == program) else {
+            bail!("the object has no program {program}");
+        };
+        let added = device.add(prog.as_fd(), 0);
+        module::explain(added, &format!("a session to {function}"))?;
         devices.push(device);
     }
     Ok(devices)
 }
 
-fn print(event: &Event) {
+fn line(event: &Event) -> String {
     let (_, function) = SESSIONS[event.function as usize % SESSIONS.len()];
     if event.is_return != 0 {
         let call = format!("{function}() = {}", event.ret);
-        let time = show::duration(Duration::from_nanos(event.duration));
-        anstream::println!("  {}  {call:<50}{time:>14}", show::bold("return"));
+        let time = look::duration(Duration::from_nanos(event.duration));
+        format!("  {}  {call:<50}{time:>14}", look::bold("return"))
     } else {
         let args = match event.function {
             SLEEP_FUNCTION => {
                 format!(
                     "rqtp {}",
-                    show::duration(Duration::from_nanos(event.amount))
+                    look::duration(Duration::from_nanos(event.amount))
                 )
             }
             _ => format!("file \"{}\", count {}", event.file_name(), event.amount),
         };
-        anstream::println!("  {}  {function}({args})", show::bold("entry "));
+        format!("  {}  {function}({args})", look::bold("entry "))
     }
 }
 

@@ -2,7 +2,9 @@
 
 //! The subcommands, a file each.
 
+pub mod attach;
 pub mod compare;
+pub mod demo;
 pub mod diff;
 pub mod dump;
 pub mod list;

@@ -2,12 +2,12 @@
 
 //! One call with its input, drawn at random and changed at random.
 
+use comparison::Cases;
 use rand::seq::IndexedRandom;
 use rand::Rng;
 
 use super::memory::Place;
 use super::slots::{self, Slots, ARENA};
-use crate::compare::Cases;
 use crate::device::abi::{self, CaseProg};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

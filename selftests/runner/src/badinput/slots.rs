@@ -190,8 +190,7 @@ pub fn fill(env: &Env) -> Result<(Slots, Vec<Probe>)> {
     }
     let object = bpf::open(&env.bpf, "other")?.load()?;
     put(bpf::fd(&object, "no_tracepoint")?.as_fd(), NO_TRAMPOLINE)?;
-    let arena = bpf::open(&env.bpf, "arena")?.load()?;
-    put(bpf::fd(&arena, "owner")?.as_fd(), ARENA)?;
+    put(comparison::arena::owner()?.as_fd(), ARENA)?;
 
     let mut others = others();
     others.push(bpf::fd(&object, "no_socket_filter")?);

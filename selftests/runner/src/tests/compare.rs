@@ -10,15 +10,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
+use comparison::{may_be_too_big, Builders, Cases, Verdict, TOO_BIG};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::compare::{may_be_too_big, Builders, Cases, Verdict, TOO_BIG};
 use crate::device::abi::{self, Case, CaseProg};
+use crate::device::flag::CALL_ORIG;
 use crate::device::Device;
 use crate::faults::{Fault, Faults};
 use crate::harness::Env;
-use crate::image::flag::CALL_ORIG;
 use crate::probe::{Kind, Spec};
 use crate::userfault;
 
@@ -78,7 +78,7 @@ fn compare_images(env: &Env) -> Result<()> {
 }
 
 fn compare_sample(env: &Env) -> Result<()> {
-    let builders = Builders::open(&env.bpf)?;
+    let builders = Builders::new(Device::open()?)?;
     for seed in [3, env.seed] {
         let cases = Cases { seed };
         let (mut identical, mut too_big) = (0, 0);

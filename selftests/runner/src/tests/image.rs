@@ -9,11 +9,9 @@ use std::time::Duration;
 use anyhow::{ensure, Result};
 
 use super::{pause, sleeper, wait_for};
+use crate::device::flag::{CALL_ORIG, IP_ARG, RESTORE_REGS};
 use crate::harness::Env;
-use crate::image::{
-    self,
-    flag::{CALL_ORIG, IP_ARG, RESTORE_REGS},
-};
+use crate::image;
 use crate::kallsyms::{self, IMAGE_PREFIX};
 use crate::probe::{Kind, Spec};
 

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Both builders of the running kernel on many cases.
+//!
+//! A case is a function, flags and programs ([`Spec`]). It has a number: first comes an exhaustive
+//! grid, then cases at random ([`Cases`]). The module has both builders build it ([`Builders`]).
 
+pub mod arena;
 mod grid;
 mod need;
 mod random;
@@ -9,15 +13,19 @@ mod spec;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
 
-use anyhow::Result;
-
-use crate::bpf;
-use crate::device::{abi, Device};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use uapi::abi;
+use uapi::device::Device;
 
 pub use need::Need;
 pub use spec::{Arg, Pointer, Spec};
+
+/// A seed that was not there before.
+pub fn drawn_seed() -> u64 {
+    StdRng::from_os_rng().random::<u32>().into()
+}
 
 /// A page, the most that an image takes.
 const PAGE: usize = 4096;
@@ -125,12 +133,15 @@ pub struct Builders {
 }
 
 impl Builders {
-    /// Opens the device; `bpf_dir` has `arena.bpf.o`.
-    pub fn open(bpf_dir: &Path) -> Result<Self> {
-        let object = bpf::open(bpf_dir, "arena")?.load()?;
+    /// Those that `device` asks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`arena::owner`].
+    pub fn new(device: Device) -> io::Result<Self> {
         Ok(Self {
-            device: Device::open()?,
-            arena_owner: bpf::fd(&object, "owner")?,
+            device,
+            arena_owner: arena::owner()?,
             may_be_too_big: may_be_too_big(),
         })
     }

@@ -6,9 +6,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::spec::{Arg, Pointer, Spec};
-use crate::device::abi::{self, CaseProg};
-use crate::image::flag;
+use crate::spec::{Arg, Pointer, Spec};
+use uapi::abi::{self, CaseProg};
+use uapi::device::flag;
 
 /// Links of a trampoline, `BPF_MAX_TRAMP_LINKS` of the kernel. A session takes two.
 const MAX_LINKS: usize = 36;

@@ -4,9 +4,9 @@
 
 use std::sync::LazyLock;
 
-use super::spec::{Arg, Pointer, Spec};
-use crate::device::abi::{self, CaseProg};
-use crate::image::flag;
+use crate::spec::{Arg, Pointer, Spec};
+use uapi::abi::{self, CaseProg};
+use uapi::device::flag;
 
 /// Argument shapes: none to all registers, the stack, structures, structures that find too few
 /// registers and leave them to later arguments, short arguments alone on the stack, too many.

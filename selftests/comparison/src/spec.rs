@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use crate::device::abi::{self, CaseProg};
-use crate::device::flag_names;
+use uapi::abi::{self, CaseProg};
+use uapi::device::flag_names;
 
 /// What is to be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
