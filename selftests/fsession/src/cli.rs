@@ -33,6 +33,8 @@ pub enum Command {
     Compare(cmd::compare::Args),
     Attach(cmd::attach::Args),
     Demo(cmd::demo::Args),
+    Completions(cmd::completions::Args),
+    Man(cmd::man::Args),
 }
 
 impl Command {
@@ -50,6 +52,8 @@ impl Command {
             Self::Compare(args) => args.run(),
             Self::Attach(args) => args.run(),
             Self::Demo(args) => args.run(),
+            Self::Completions(args) => args.run(),
+            Self::Man(args) => args.run(),
         }
     }
 }

@@ -4,10 +4,12 @@
 
 pub mod attach;
 pub mod compare;
+pub mod completions;
 pub mod demo;
 pub mod diff;
 pub mod dump;
 pub mod list;
+pub mod man;
 pub mod mode;
 pub mod show;
 pub mod stats;
