@@ -10,6 +10,7 @@ mod look;
 mod module;
 mod pattern;
 mod screen;
+mod top;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ pub mod host;
 mod image;
 pub mod kallsyms;
 pub mod kcore;
-mod objects;
+pub mod objects;
 pub mod owners;
 pub mod progs;
 mod snapshot;

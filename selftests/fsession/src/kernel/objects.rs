@@ -85,7 +85,7 @@ fn open(id: u32) -> io::Result<OwnedFd> {
 }
 
 /// The new descriptor that a call of libbpf has returned, or the error.
-pub(super) fn own(fd: i32) -> io::Result<OwnedFd> {
+pub fn own(fd: i32) -> io::Result<OwnedFd> {
     let fd = check(fd)?;
     // SAFETY: The descriptor is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -101,7 +101,7 @@ fn get_info(fd: &OwnedFd, info: &mut sys::bpf_btf_info) -> Result<()> {
 }
 
 /// libbpf's own functions return a negative errno.
-pub(super) fn check(ret: i32) -> io::Result<i32> {
+pub fn check(ret: i32) -> io::Result<i32> {
     match ret {
         0.. => Ok(ret),
         _ => Err(io::Error::from_raw_os_error(ret.saturating_neg())),
