@@ -151,7 +151,6 @@ fn open(objects: &Path, tid: u32) -> Result<OpenObject> {
         }
         _ => bail!("{} is of another build: build both again", path.display()),
     }
-    drop(section);
     Ok(object)
 }
 

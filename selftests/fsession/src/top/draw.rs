@@ -50,7 +50,11 @@ fn title(state: &State) -> String {
 
 /// What a sample is, in a line.
 pub fn summary(rates: &Rates) -> String {
-    let cpu: f64 = rates.programs.iter().map(|row| row.cpu_percent).sum();
+    // (The sum of nothing is -0.)
+    let cpu = rates
+        .programs
+        .iter()
+        .fold(0.0, |sum, row| sum + row.cpu_percent);
     let count = rates.programs.len();
     let programs = if count == 1 { "program" } else { "programs" };
     format!("{count} {programs}  {:.1} s  {cpu:.2} % CPU", rates.seconds)
@@ -93,15 +97,20 @@ fn rows(frame: &mut Frame, state: &State, area: Rect) {
 
 fn help(width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    let mut key = |key: &str, what: &str| lines.push(format!("  {key:<8} {what}"));
+    let mut key = |key: &str, what: &str| lines.push(format!("  {key:<6} {what}"));
     key("q", "quit, or back");
     key("Enter", "open the trampoline");
     key("/", "filter: part of a name");
     key("Esc", "all rows again");
     key("Space", "hold still, go on");
     key("r", "the other way round");
-    for (letter, column) in SORT_KEYS {
-        key(&letter.to_string(), &format!("sort by {}", column.head()));
+    for three in SORT_KEYS.chunks(3) {
+        let letters: Vec<_> = three.iter().map(|(key, _)| key.to_string()).collect();
+        let columns: Vec<_> = three.iter().map(|(_, column)| column.head()).collect();
+        key(
+            &letters.join(" "),
+            &format!("sort by {}", columns.join(", ")),
+        );
     }
     lines.push(String::new());
     lines.extend(look::wrap(NO_INSTRUCTIONS, width));
@@ -271,13 +280,21 @@ mod tests {
         assert!(drawn(&none, 40).contains("no programs behind trampolines"));
         // A terminal of no size at all.
         drawn(&state(), 1);
-        assert!(drawn(
-            &State {
-                help: true,
-                ..state()
-            },
-            40
-        )
-        .contains("quit, or back"));
+    }
+    #[test]
+    fn help_fits_forty_columns() {
+        insta::assert_snapshot!(help(40)[1..].join("\n"), @r"
+          q      quit, or back
+          Enter  open the trampoline
+          /      filter: part of a name
+          Esc    all rows again
+          Space  hold still, go on
+          r      the other way round
+          t p k  sort by TARGET, PROGRAM, KIND
+          c n u  sort by CALLS/s, NS/CALL, CPU %
+
+        The kernel counts calls and time of each
+        program, not its instructions.
+        ");
     }
 }

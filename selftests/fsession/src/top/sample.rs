@@ -54,6 +54,8 @@ impl Sampler {
     ///
     /// It takes CAP_SYS_ADMIN.
     pub fn start() -> Result<Self> {
+        // What libbpf has to say is told by the errors.
+        libbpf_rs::set_print(None);
         // SAFETY: The call has no pointers.
         let statistics = own(unsafe { sys::bpf_enable_stats(sys::BPF_STATS_RUN_TIME) });
         Ok(Self {
