@@ -76,16 +76,16 @@ hosttest() {
 	choose_rust cargo cc
 	cargo_tests "tests that need no kernel" \
 		"${rust[@]}" env -C "$top/selftests" cargo test --locked --no-fail-fast
-	# The runner's tests need its libraries.
+	# These need libbpf and its libraries.
 	if [[ ! -d $root ]]; then
-		say "skipped: the runner's own tests, which need the build root ('make lint' makes it)"
+		say "skipped: tests of what links libbpf, which need the build root ('make lint' makes it)"
 		skipped=$((skipped + 1))
 	elif ((EUID)) && ! sudo -n true 2>/dev/null; then
-		say "skipped: the runner's own tests, which run in the build root and need root for it"
+		say "skipped: tests of what links libbpf, which run in the build root and need root for it"
 		skipped=$((skipped + 1))
 	else
 		lock
-		cargo_tests "tests of the runner" in_root make -C selftests runner_tests
+		cargo_tests "tests of what links libbpf" in_root make -C selftests runner_tests
 	fi
 	unlock
 }

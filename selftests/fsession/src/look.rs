@@ -1,27 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How things look: as wide as the terminal, and colour only where it is wanted.
+//! How things look: lines, numbers, and colour only where it is wanted.
 
 use std::fmt::Display;
-use std::io;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use rustix::termios::tcgetwinsize;
 use uapi::device::{abi, Info};
-
-/// Columns where nothing tells how many there are.
-const COLUMNS: usize = 80;
-
-/// Columns to write: those of the terminal, or of `COLUMNS` for a reader that is none.
-pub fn width() -> usize {
-    let terminal = tcgetwinsize(io::stdout()).map(|size| usize::from(size.ws_col));
-    let asked = || std::env::var("COLUMNS").ok()?.parse().ok();
-    match terminal {
-        Ok(columns @ 1..) => columns,
-        _ => asked().filter(|&columns| columns > 0).unwrap_or(COLUMNS),
-    }
-}
 
 /// `text` in lines of `width` columns, broken between words. A word that is longer has a line.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {

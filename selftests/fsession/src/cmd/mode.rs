@@ -10,7 +10,7 @@ use clap::builder::PossibleValue;
 use clap::ValueEnum;
 use uapi::debugfs::Mode;
 
-use crate::{look, module};
+use crate::{look, module, screen};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +39,7 @@ impl Args {
             }
         };
         let mut out = anstream::stdout().lock();
-        for line in look::wrap(&text, look::width()) {
+        for line in look::wrap(&text, screen::width()) {
             writeln!(out, "{line}")?;
         }
         Ok(ExitCode::SUCCESS)

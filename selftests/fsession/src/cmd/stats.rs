@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::{look, module};
+use crate::{look, module, screen};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,7 +99,7 @@ impl Args {
                     _ if in_place => write!(out, "\x1b[{drawn}A\x1b[J")?,
                     _ => writeln!(out)?,
                 }
-                let text = table(now.mode, &lines, look::width());
+                let text = table(now.mode, &lines, screen::width());
                 drawn = text.len();
                 for line in text {
                     writeln!(out, "{line}")?;

@@ -11,13 +11,13 @@ use anyhow::{ensure, Result};
 use clap::ValueEnum;
 
 use crate::cmd::stats::interval;
-use crate::look;
 use crate::top::draw::summary;
 use crate::top::live;
 use crate::top::rates::Rates;
 use crate::top::sample::Sampler;
 use crate::top::state::{Sort, State};
 use crate::top::table::{Column, Table};
+use crate::{look, screen};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -129,7 +129,7 @@ impl Args {
                 if nr > 0 {
                     writeln!(out)?;
                 }
-                for line in text(&rates, sort, &self.filter, look::width()) {
+                for line in text(&rates, sort, &self.filter, screen::width()) {
                     writeln!(out, "{line}")?;
                 }
             }

@@ -174,7 +174,7 @@ mod tests {
     fn eighty_columns_have_all() {
         insta::assert_snapshot!(drawn(&state(), 80), @r"
         3 programs  1.0 s  3.05 % CPU
-        TARGET                  PROGRAM                KIND       CALLS/s NS/CALL CPU %v
+        TARGET                  PROGRAM                KIND        CALL/s  AVG ns CPU %v
         vfs_read                on_read                fsession    120.0k     250   3.00
         vfs_write               on_write               fsession       900     513   0.05
         hrtimer_nanosleep       on_sleep_of_any_task   fsession         0       -      0
@@ -188,7 +188,7 @@ mod tests {
     fn forty_columns_have_targets_and_figures() {
         insta::assert_snapshot!(drawn(&state(), 40), @r"
         3 programs  1.0 s  3.05 % CPU
-        TARGET            CALLS/s NS/CALL CPU %v
+        TARGET             CALL/s  AVG ns CPU %v
         vfs_read           120.0k     250   3.00
         vfs_write             900     513   0.05
         hrtimer_nanosleep       0       -      0
@@ -228,7 +228,7 @@ mod tests {
         press(&mut state, &[KeyCode::Char('/'), KeyCode::Char('x')]);
         insta::assert_snapshot!(drawn(&state, 40), @r"
         3 programs  1.0 s  3.05 % CPU
-        TARGET^           CALLS/s NS/CALL  CPU %
+        TARGET^            CALL/s  AVG ns  CPU %
         no such program (Esc shows all)
 
 
@@ -291,7 +291,7 @@ mod tests {
           Space  hold still, go on
           r      the other way round
           t p k  sort by TARGET, PROGRAM, KIND
-          c n u  sort by CALLS/s, NS/CALL, CPU %
+          c n u  sort by CALL/s, AVG ns, CPU %
 
         The kernel counts calls and time of each
         program, not its instructions.

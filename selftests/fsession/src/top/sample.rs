@@ -91,7 +91,7 @@ impl Sampler {
             // SAFETY: `info` has no pointers.
             unsafe { prog_info(&fd, &mut info) }
                 .with_context(|| format!("cannot ask for BPF program {id}"))?;
-            let names = &mut self.names;
+            let names = &self.names;
             let known = self.known.entry(id).or_insert_with(|| {
                 let target = names.target(&info)?;
                 Some((names.program(&fd, &info), target))
@@ -121,7 +121,7 @@ fn counted(info: &sys::bpf_prog_info, name: &str, target: &Target, link: Option<
             name: name.into(),
             kind: kind.into(),
             target: target.name.clone(),
-            key: target.key(linked),
+            key: linked.and_then(|linked| target.key(linked)),
         },
         calls: info.run_cnt,
         nanoseconds: info.run_time_ns,

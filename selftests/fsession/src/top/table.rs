@@ -33,8 +33,8 @@ impl Column {
             Self::Target => "TARGET",
             Self::Program => "PROGRAM",
             Self::Kind => "KIND",
-            Self::Calls => "CALLS/s",
-            Self::Nanoseconds => "NS/CALL",
+            Self::Calls => "CALL/s",
+            Self::Nanoseconds => "AVG ns",
             Self::Cpu => "CPU %",
         }
     }
