@@ -28,7 +28,8 @@ Examples:
                                     a minute of it, a JSON object a line
 
 It takes no module, and CAP_SYS_ADMIN. The kernel's statistics of BPF programs
-are on while this runs, which costs each call some nanoseconds.";
+are on while this runs, which costs each call some nanoseconds. They have calls
+and time; instructions are not counted.";
 
 /// Shows live what programs behind trampolines take
 #[derive(clap::Args)]
@@ -148,6 +149,34 @@ fn text(rates: &Rates, sort: Sort, filter: &str, width: usize) -> Vec<String> {
         let mark = if sort.reversed { '^' } else { 'v' };
         lines.push(look::dim(table.head(sort.by, mark)));
         lines.extend(rows.iter().map(|row| table.row(row)));
+    } else if !rates.programs.is_empty() {
+        lines.push("no such program".into());
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::top::rates::Row;
+
+    #[test]
+    fn a_filter_that_nothing_fits_is_told() {
+        let row = Row {
+            target: "vfs_read".into(),
+            program: "on_read".into(),
+            kind: "fentry".into(),
+            ..Row::default()
+        };
+        let rates = Rates {
+            seconds: 1.0,
+            programs: vec![row],
+        };
+        let text = |filter| text(&rates, Sort::default(), filter, 40);
+        assert_eq!(text("on_").len(), 3);
+        assert_eq!(
+            text("x"),
+            ["1 program  1.0 s  0.00 % CPU", "no such program"]
+        );
+    }
 }
