@@ -11,6 +11,9 @@ use libbpf_sys::{bpf_insn, bpf_map_create_opts, bpf_prog_load_opts};
 
 const NAME: &CStr = c"arena_owner";
 
+/// The device takes tracing programs. This one is for a function that every kernel has.
+const FUNCTION: &CStr = c"__x64_sys_nanosleep";
+
 /// Where user space would map the arena, which it does not. Any page below 2^47 is right.
 const USER_ADDR: u64 = 1 << 44;
 
@@ -18,7 +21,8 @@ const USER_ADDR: u64 = 1 << 44;
 ///
 /// # Errors
 ///
-/// Those of `bpf()`: `EPERM` without the capabilities, `EINVAL` where the kernel has no arenas.
+/// Those of `bpf()`: `EPERM` without the capabilities, `EINVAL` where the kernel has no arenas;
+/// `ESRCH` where it has no BTF.
 pub fn owner() -> io::Result<OwnedFd> {
     let map_opts = bpf_map_create_opts {
         sz: size_of::<bpf_map_create_opts>() as _,
@@ -49,14 +53,20 @@ pub fn owner() -> io::Result<OwnedFd> {
         insn(libbpf_sys::BPF_ALU64 | libbpf_sys::BPF_MOV | libbpf_sys::BPF_K),
         insn(libbpf_sys::BPF_JMP | libbpf_sys::BPF_EXIT),
     ];
+    // SAFETY: The name outlives the call.
+    let function = check(unsafe {
+        libbpf_sys::libbpf_find_vmlinux_btf_id(FUNCTION.as_ptr(), libbpf_sys::BPF_TRACE_FENTRY)
+    })?;
     let mut prog_opts = bpf_prog_load_opts {
         sz: size_of::<bpf_prog_load_opts>() as _,
+        expected_attach_type: libbpf_sys::BPF_TRACE_FENTRY,
+        attach_btf_id: function.unsigned_abs(),
         ..Default::default()
     };
     // SAFETY: All pointers outlive the call.
     descriptor(unsafe {
         libbpf_sys::bpf_prog_load(
-            libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT,
+            libbpf_sys::BPF_PROG_TYPE_TRACING,
             NAME.as_ptr(),
             c"GPL".as_ptr(),
             ptr::from_ref(&insns).cast(),
@@ -73,11 +83,16 @@ fn insn(code: u32) -> bpf_insn {
     }
 }
 
-/// libbpf's low-level calls return a negative errno.
-fn descriptor(ret: i32) -> io::Result<OwnedFd> {
-    if ret < 0 {
-        return Err(io::Error::from_raw_os_error(-ret));
+/// libbpf's functions return a negative errno.
+fn check(ret: i32) -> io::Result<i32> {
+    match ret {
+        0.. => Ok(ret),
+        _ => Err(io::Error::from_raw_os_error(ret.saturating_neg())),
     }
+}
+
+fn descriptor(ret: i32) -> io::Result<OwnedFd> {
+    let fd = check(ret)?;
     // SAFETY: The kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(ret) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -87,7 +87,11 @@ impl Args {
 /// Shows one case. Says whether it differs.
 fn one(out: &mut Out, builders: &Builders, cases: Cases, number: u64) -> Result<bool> {
     let spec = cases.get(number);
-    let verdict = builders.compare(&spec)?;
+    let verdict = builders.compare(&spec);
+    if verdict.is_err() {
+        write!(out, "{spec}")?;
+    }
+    let verdict = verdict.context("cannot compare this")?;
     match &verdict {
         Verdict::Different(difference) => show(out, number, cases, &spec, difference)?,
         Verdict::Identical => writeln!(out, "{spec}{}", look::good("identical"))?,
@@ -122,9 +126,11 @@ fn many(out: &mut Out, builders: &Builders, args: &Args) -> Result<bool> {
         let seed = if number % 2 == 0 { fixed } else { seed };
         let cases = Cases { seed };
         let spec = cases.get(number);
-        let verdict = builders
-            .compare(&spec)
-            .with_context(|| format!("case {number}, seed {seed}:\n{spec}"))?;
+        let verdict = builders.compare(&spec).with_context(|| {
+            format!(
+                "cannot compare a case (fsession compare --case {number} --seed {seed} shows it)"
+            )
+        })?;
         match verdict {
             Verdict::Identical => identical += 1,
             Verdict::Different(difference) => {
