@@ -35,6 +35,8 @@ Examples:
 --json prints an array with an object a trampoline:
   target    name of the traced function, null where it is not known
   module    kernel module that has it, null for the kernel itself
+  target_program
+            number of the BPF program that has it, null for the kernel
   kind      kernel (of BPF links), struct_ops, or device (of the module)
   key       number in the kernel's name of the image, or null
   symbol    the kernel's name of the image

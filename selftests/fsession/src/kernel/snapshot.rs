@@ -18,6 +18,9 @@ use super::struct_ops::Tables;
 use super::target::{Key, Targets};
 use super::{host, image};
 
+/// A link to many functions.
+const MULTI: &str = "tracing_multi";
+
 /// A trampoline that is gone by the time it is read is left out. What cannot be known is None.
 ///
 /// Progress is shown on standard error, where that is a terminal.
@@ -31,9 +34,6 @@ pub fn dump() -> Result<Dump> {
     let kallsyms = Kallsyms::load()?;
     let images = kallsyms.images();
     if images.is_empty() {
-        // Where nothing can be listed, it has to be said that nothing may be.
-        Kcore::open()?;
-        Progs::load()?;
         return Ok(dump);
     }
     let kcore = Kcore::open()?;
@@ -159,10 +159,11 @@ impl Snapshot<'_> {
             .filter(|link| link.targets.contains(&(object, type_id)))
             .filter(|link| {
                 // A link does not say whether its target is a BTF object's or a program's. Its
-                // program does; one for many functions is for those of BTF objects.
+                // program does: one that was made for a function of the kernel keeps saying so,
+                // one for a function of a program does not. Links to many are to the kernel's.
                 let prog = link.program.and_then(|id| self.targets.progs.get(id));
                 let attach_object = prog.map_or(0, |prog| prog.attach_object);
-                let is_of_btf = attach_object == 0 || self.targets.btf.is_of_kernel(attach_object);
+                let is_of_btf = link.kind == MULTI || self.targets.btf.is_of_kernel(attach_object);
                 is_of_btf == of_btf
             })
             .flat_map(|link| self.owners.of(link))

@@ -118,3 +118,40 @@ fn programs(types: &Types, value_type: u32, value: &[u8]) -> Result<Vec<(String,
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::btf::blob::{kind, Blob};
+    use super::*;
+
+    #[test]
+    fn numbers_of_programs_stand_in_place_of_functions() {
+        let mut blob = Blob::default();
+        let int = blob.int("int", 4, true);
+        let proto = blob.proto(int, &[]);
+        let function = blob.refer(kind::PTR, "", proto);
+        let pointer = blob.refer(kind::PTR, "", int);
+        let members = [
+            ("flags", int, 0),
+            ("init", function, 8),
+            ("name", pointer, 16),
+            ("exit", function, 24),
+        ];
+        let table = blob.structure("my_ops", 32, &members);
+        let value = [("common", int, 0), ("data", table, 64)];
+        let value = blob.structure("bpf_struct_ops_my_ops", 96, &value);
+        let types = blob.types();
+
+        let mut bytes = [0; 96];
+        bytes[72] = 31;
+        // No program, though it looks like one.
+        bytes[64] = 5;
+        bytes[80] = 6;
+        let found = programs(&types, value, &bytes).unwrap();
+        assert_eq!(found, [("my_ops_init".to_owned(), 31)]);
+        // The kernel's value is shorter than its type says.
+        assert!(programs(&types, value, &bytes[..70]).unwrap().is_empty());
+        assert!(programs(&types, table, &bytes).is_err());
+        assert!(programs(&types, int, &bytes).unwrap().is_empty());
+    }
+}

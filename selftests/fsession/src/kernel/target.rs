@@ -159,7 +159,75 @@ impl Targets<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::btf::blob::{kind, Blob};
     use super::*;
+
+    const SYMBOLS: &str = "\
+ffffffff81000000 T only
+ffffffff81001000 t twice
+ffffffff81002000 t twice
+ffffffffa0000000 t twice\t[other]
+";
+
+    fn with_targets(check: impl FnOnce(&Targets<'_>)) {
+        let mut blob = Blob::default();
+        let int = blob.int("int", 4, true);
+        let proto = blob.proto(int, &[("nr", int)]);
+        // Types 3, 4 and 5.
+        blob.refer(kind::FUNC, "only", proto);
+        blob.refer(kind::FUNC, "twice", proto);
+        let ptr = blob.refer(kind::PTR, "", proto);
+        blob.structure("my_ops", 8, &[("init_all", ptr, 0)]);
+        blob.structure("my_ops_init", 8, &[("some", ptr, 0)]);
+        check(&Targets {
+            btf: &Btf::of(blob.types()),
+            kallsyms: &Kallsyms::parse(SYMBOLS.to_owned()),
+            progs: &Progs::default(),
+        });
+    }
+
+    #[test]
+    fn functions_are_found_by_key() {
+        with_targets(|targets| {
+            let of = |type_id| targets.of_key(Key::Btf { object: 1, type_id }, &BTreeSet::new());
+            let target = of(3).unwrap();
+            assert_eq!(target.declaration(), "int only(int nr)");
+            assert_eq!(target.addr, Some(Hex(0xffff_ffff_8100_0000)));
+            // No function, no such type.
+            assert_eq!(of(1), None);
+            assert_eq!(of(99), None);
+            let program = Key::Program { id: 5, type_id: 3 };
+            assert_eq!(targets.of_key(program, &BTreeSet::new()), None);
+        });
+    }
+
+    #[test]
+    fn the_image_says_which_function_of_a_name_it_is() {
+        with_targets(|targets| {
+            let key = Key::Btf {
+                object: 1,
+                type_id: 4,
+            };
+            let addr = |references: &[u64]| {
+                let references = references.iter().copied().collect();
+                targets.of_key(key, &references).unwrap().addr
+            };
+            assert_eq!(addr(&[]), None);
+            let second = 0xffff_ffff_8100_2000;
+            assert_eq!(addr(&[second + 9]), Some(Hex(second)));
+            assert_eq!(addr(&[second + 9, second - 0x1000 + 5]), None);
+        });
+    }
+
+    #[test]
+    fn members_of_tables_are_found_by_name() {
+        with_targets(|targets| {
+            let target = targets.of_member("my_ops_init_all").unwrap();
+            assert_eq!(target.declaration(), "int my_ops.init_all(int nr)");
+            assert_eq!(targets.of_member("my_ops_init"), None);
+            assert_eq!(targets.of_member(""), None);
+        });
+    }
 
     #[test]
     fn keys_are_taken_apart() {

@@ -9,6 +9,7 @@ use trampoline::document::{Hex, Kind, Owner, Trampoline};
 pub struct Row<'a> {
     target: Option<&'a str>,
     module: Option<&'a str>,
+    target_program: Option<u32>,
     kind: Kind,
     key: Option<u64>,
     symbol: &'a str,
@@ -40,6 +41,7 @@ fn row(it: &Trampoline) -> Row<'_> {
             .target
             .as_ref()
             .and_then(|target| target.module.as_deref()),
+        target_program: it.target.as_ref().and_then(|target| target.program),
         kind: it.kind,
         key: it.key,
         symbol: &it.symbol,

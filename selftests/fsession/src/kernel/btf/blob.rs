@@ -69,6 +69,16 @@ impl Blob {
         self.add(name, kind << 24, size, &[])
     }
 
+    /// Members by name, type and offset in bytes.
+    pub fn structure(&mut self, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
+        let count = members.len() as u32;
+        let members: Vec<u32> = members
+            .iter()
+            .flat_map(|(name, ty, offset)| [self.string(name), *ty, offset * 8])
+            .collect();
+        self.add(name, (kind::STRUCT << 24) | count, size, &members)
+    }
+
     pub fn enumeration(&mut self, name: &str, size: u32, is_signed: bool) -> u32 {
         let sign = if is_signed { KIND_FLAG } else { 0 };
         self.add(name, (kind::ENUM << 24) | sign, size, &[])
@@ -83,8 +93,12 @@ impl Blob {
         self.add("", (kind::FUNC_PROTO << 24) | count, ret, &args)
     }
 
+    pub fn types(self) -> super::Types {
+        super::Types::new(btf_rs::Btf::from_bytes(&self.bytes()).unwrap())
+    }
+
     /// `struct btf_header` and both sections.
-    pub fn bytes(mut self) -> Vec<u8> {
+    fn bytes(mut self) -> Vec<u8> {
         self.string("");
         let types: Vec<u8> = self
             .types

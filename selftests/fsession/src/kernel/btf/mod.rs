@@ -3,7 +3,7 @@
 //! BTF: the functions and types of the kernel, of its modules, and of BPF programs.
 
 #[cfg(test)]
-mod blob;
+pub mod blob;
 mod types;
 
 use std::cell::RefCell;
@@ -181,6 +181,23 @@ impl Btf {
         self.types(function.object)?
             .prototype(function.type_id)
             .with_context(|| format!("BTF of {}", function.name))
+    }
+}
+
+#[cfg(test)]
+impl Btf {
+    /// A kernel of these types, as BTF object 1, and a BPF program's BTF, as object 2.
+    pub fn of(vmlinux: Types) -> Self {
+        let object = |id, name: &str, of_kernel| BtfObject {
+            id,
+            name: name.into(),
+            of_kernel,
+        };
+        Self {
+            vmlinux,
+            objects: vec![object(1, VMLINUX, true), object(2, "", false)],
+            others: RefCell::default(),
+        }
     }
 }
 

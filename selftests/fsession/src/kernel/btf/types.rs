@@ -235,11 +235,6 @@ impl Types {
 #[cfg(test)]
 mod tests {
     use super::super::blob::{kind, Blob};
-    use super::*;
-
-    fn types(blob: Blob) -> Types {
-        Types::new(btf_rs::Btf::from_bytes(&blob.bytes()).unwrap())
-    }
 
     #[test]
     fn declarations_are_those_of_c() {
@@ -271,7 +266,7 @@ mod tests {
         let user_ptr = blob.refer(kind::PTR, "", user);
         let printf = blob.proto(int, &[("fmt", text), ("", 0)]);
         let printf_ptr = blob.refer(kind::PTR, "", printf);
-        let types = types(blob);
+        let types = blob.types();
 
         for (id, with_name, without) in [
             (int, "int x", "int"),
@@ -329,7 +324,7 @@ mod tests {
         let proto = blob.proto(0, &args);
         let func = blob.refer(kind::FUNC, "work", proto);
         let printf = blob.proto(state, &[("", 0)]);
-        let types = types(blob);
+        let types = blob.types();
 
         let work = types.prototype(func).unwrap();
         let seen: Vec<_> = work
@@ -366,7 +361,7 @@ mod tests {
         blob.refer(kind::TYPEDEF, "egg", 1);
         blob.refer(kind::PTR, "", 3);
         blob.array(4, 1);
-        let types = types(blob);
+        let types = blob.types();
         assert!(types.size(1).is_err());
         assert!(types.declare(3, "x").is_err());
         assert!(types.size(4).is_err());
