@@ -11,6 +11,7 @@ mod module;
 mod pattern;
 mod screen;
 mod top;
+mod trace;
 
 use std::process::ExitCode;
 
