@@ -195,7 +195,7 @@ impl Args {
                 follow: (!self.command.is_empty()).into(),
                 records: (!self.hist).into(),
                 stacks: self.stacks.into(),
-                texts: 1,
+                texts: may_read_memory().into(),
                 histogram: self.hist.into(),
             },
             buffer: (self.buffer * 1024).next_power_of_two(),
@@ -224,6 +224,16 @@ impl Args {
         let keep_stdout = self.json && self.output.is_none();
         Command::start(&self.command, keep_stdout).map(Some)
     }
+}
+
+/// What pointers lead to cannot be read where the kernel is locked down for confidentiality.
+fn may_read_memory() -> bool {
+    let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let may = !lockdown.contains("[confidentiality]");
+    if !may {
+        eprintln!("note: the kernel is locked down: strings are shown as pointers");
+    }
+    may
 }
 
 /// True after Ctrl-C. A second one ends the process at once: the kernel detaches.

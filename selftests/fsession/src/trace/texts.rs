@@ -98,3 +98,57 @@ fn find(types: &Types, id: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
         Some((outer + inner, found))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::btf::blob::{kind, Blob};
+
+    #[test]
+    fn ways_follow_members() {
+        let mut blob = Blob::default();
+        let char = blob.int("char", 1, true);
+        let text = blob.refer(kind::PTR, "", char);
+        let hash = blob.int("u32", 4, false);
+        let sizes = blob.members(kind::STRUCT, "", 8, &[("hash", hash, 0), ("len", hash, 32)]);
+        let qstr = blob.members(
+            kind::STRUCT,
+            "qstr",
+            16,
+            &[("", sizes, 0), ("name", text, 64)],
+        );
+        // As in newer kernels, the name is in a union that has none.
+        let names = blob.members(kind::UNION, "", 16, &[("d_name", qstr, 0)]);
+        let dentry = blob.members(
+            kind::STRUCT,
+            "dentry",
+            64,
+            &[("d_flags", hash, 0), ("", names, 256)],
+        );
+        let to_dentry = blob.refer(kind::PTR, "", dentry);
+        let path = blob.members(kind::STRUCT, "path", 16, &[("dentry", to_dentry, 64)]);
+        let alias = blob.refer(kind::TYPEDEF, "path_t", path);
+        let file = blob.members(kind::STRUCT, "file", 80, &[("f_path", alias, 512)]);
+        let constant = blob.refer(kind::CONST, "", file);
+        let comm = blob.array(char, 16);
+        let task = blob.members(kind::STRUCT, "task_struct", 32, &[("comm", comm, 128)]);
+        let broken = blob.members(kind::STRUCT, "module", 32, &[("name", text, 128)]);
+        let other = blob.members(kind::STRUCT, "inode", 8, &[("i_ino", hash, 0)]);
+        let types = blob.types();
+
+        let way = |nr_steps, steps, last| {
+            Some(TextAt {
+                nr_steps,
+                steps,
+                last,
+            })
+        };
+        assert_eq!(of(&types, dentry), way(1, [40, 0, 0], 0));
+        assert_eq!(of(&types, constant), way(2, [72, 40, 0], 0));
+        assert_eq!(of(&types, task), way(0, [0; 3], 16));
+        // Members that are not what they should be, types that have no name, no structure at all.
+        for none in [broken, other, char, to_dentry, 0] {
+            assert_eq!(of(&types, none), None, "{none}");
+        }
+    }
+}

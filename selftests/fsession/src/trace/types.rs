@@ -262,6 +262,7 @@ pub(super) mod examples {
 mod tests {
     use super::examples::*;
     use super::*;
+    use crate::kernel::btf::blob::{kind, Blob};
 
     #[test]
     fn wide_arguments_take_two_words() {
@@ -282,6 +283,46 @@ mod tests {
             (config.texts, config.nr_texts, config.returns_text),
             (0b10100, 2, 1)
         );
+    }
+
+    #[test]
+    fn types_are_read_from_btf() {
+        let mut blob = Blob::default();
+        let int = blob.int("int", 4, true);
+        let char = blob.int("char", 1, true);
+        let byte = blob.int("unsigned char", 1, false);
+        let letters = blob.refer(kind::CONST, "", char);
+        let to_letters = blob.refer(kind::PTR, "", letters);
+        let to_byte = blob.refer(kind::PTR, "", byte);
+        let state = blob.values("state", &[("GONE", -1), ("HERE", 1)]);
+        let id = blob.members(kind::STRUCT, "", 4, &[("val", int, 0)]);
+        let kuid = blob.refer(kind::TYPEDEF, "kuid_t", id);
+        let large = blob.members(kind::STRUCT, "large", 24, &[("val", int, 0)]);
+        let args = [
+            ("name", to_letters),
+            ("data", to_byte),
+            ("state", state),
+            ("id", kuid),
+            ("x", large),
+        ];
+        let proto = blob.proto(0, &args);
+        let func = blob.refer(kind::FUNC, "work", proto);
+        let signature = Signature::read(&blob.types(), func).unwrap();
+
+        let kinds: Vec<&Kind> = signature
+            .params
+            .iter()
+            .map(|param| &param.ty.kind)
+            .collect();
+        assert_eq!(*kinds[0], Kind::Text { is_const: true });
+        assert_eq!(*kinds[1], Kind::Pointer { name: None });
+        let names = vec![(u64::MAX, "GONE".into()), (1, "HERE".into())];
+        let is_signed = true;
+        assert_eq!(*kinds[2], Kind::Enum { is_signed, names });
+        assert!(matches!(kinds[3], Kind::Struct { members } if members[0].name == "val"));
+        assert_eq!(*kinds[4], Kind::Bytes);
+        assert_eq!(signature.params[3].ty.decl, "kuid_t");
+        assert_eq!(signature.ret.kind, Kind::Void);
     }
 
     #[test]

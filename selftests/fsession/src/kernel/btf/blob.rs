@@ -79,6 +79,32 @@ impl Blob {
         self.add(name, (kind::STRUCT << 24) | count, size, &members)
     }
 
+    /// A structure or union of members: name, type, offset in bits.
+    pub fn members(
+        &mut self,
+        kind: u32,
+        name: &str,
+        size: u32,
+        members: &[(&str, u32, u32)],
+    ) -> u32 {
+        let words: Vec<u32> = members
+            .iter()
+            .flat_map(|(name, ty, offset)| [self.string(name), *ty, *offset])
+            .collect();
+        let info = (kind << 24) | members.len() as u32;
+        self.add(name, info, size, &words)
+    }
+
+    /// An enumeration of 4 bytes with values.
+    pub fn values(&mut self, name: &str, values: &[(&str, i32)]) -> u32 {
+        let words: Vec<u32> = values
+            .iter()
+            .flat_map(|(name, value)| [self.string(name), *value as u32])
+            .collect();
+        let info = KIND_FLAG | (kind::ENUM << 24) | values.len() as u32;
+        self.add(name, info, 4, &words)
+    }
+
     pub fn enumeration(&mut self, name: &str, size: u32, is_signed: bool) -> u32 {
         let sign = if is_signed { KIND_FLAG } else { 0 };
         self.add(name, (kind::ENUM << 24) | sign, size, &[])
@@ -93,6 +119,7 @@ impl Blob {
         self.add("", (kind::FUNC_PROTO << 24) | count, ret, &args)
     }
 
+    /// What is read of it.
     pub fn types(self) -> super::Types {
         super::Types::new(btf_rs::Btf::from_bytes(&self.bytes()).unwrap())
     }
