@@ -109,7 +109,8 @@ Values:
   By the types that the kernel's BTF tells: numbers with their sign, masks in
   hexadecimal, modes in octal, enumerations and errors by name. A `char *` is
   shown as string, up to 64 bytes, as it is at the entry, a `char *` that is not
-  const only if it looks like text. What did not return is shown as `= ?`.
+  const only if it looks like text. Of files, tasks, devices and the like the
+  name follows the pointer in <>. What did not return is shown as `= ?`.
 
 Counts:
   lost    calls for which there was no room: --buffer, --hist
@@ -119,7 +120,7 @@ Counts:
 JSON:
   {\"type\": \"call\", \"function\", \"module\" (null: the kernel's own), \"time_ns\" (of
   the entry, since boot), \"pid\", \"tid\", \"comm\", \"cpu\", \"args\": [{\"name\", \"type\",
-  \"value\", \"string\" (what a char * points to)}], \"returned\", \"ret\": {\"type\",
+  \"value\", \"string\" (a text, a name)}], \"returned\", \"ret\": {\"type\",
   \"value\", \"error\" (its name)} (null of a void function), \"duration_ns\",
   \"stack\": [\"caller+0x1\"] (with --stacks)}
   {\"type\": \"histogram\", \"function\", \"module\", \"calls\", \"buckets\": [{\"from_ns\",
@@ -130,8 +131,8 @@ JSON:
 
 Attaching:
   By /dev/rust_fsession, with images that the module builds, or by BPF links,
-  with those of the kernel. When fsession ends, however it ends, all is detached.
-  A command goes on if fsession is stopped before it.
+  with those of the kernel. When fsession ends, however it ends, all is
+  detached. A command goes on if fsession is stopped before it.
 
 Lines are folded to the width of a terminal, or to $COLUMNS; otherwise a call is
 one line. Exit status: 0, or 2 for errors, whatever the command's is.";

@@ -24,7 +24,8 @@ static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR")
 const SESSION: &str = "session";
 /// What the session is loaded for first. Every kernel has it, and it can be traced.
 const ANY_FUNCTION: &str = "vfs_read";
-/// What is new in kernels that have sessions.
+/// In kernels that have sessions of functions, this takes the context. Before, it takes nothing, and
+/// is for sessions of kprobes.
 const SESSION_KFUNC: &str = "bpf_session_is_return";
 const LOG_BYTES: usize = 1 << 20;
 
@@ -48,9 +49,12 @@ impl Program {
         functions: &[FunctionConfig],
         buffer: u32,
     ) -> Result<Self> {
+        let kfuncs = btf.find(SESSION_KFUNC)?;
+        let takes_context =
+            |kfunc: &Function| -> Result<bool> { Ok(btf.prototype(kfunc)?.args.len() == 1) };
         ensure!(
-            !btf.find(SESSION_KFUNC)?.is_empty(),
-            "Linux {} has no BPF sessions: they came with Linux 7.0",
+            kfuncs.first().map_or(Ok(false), takes_context)?,
+            "Linux {} has no BPF sessions of functions: they came with Linux 7.0",
             rustix::system::uname().release().to_string_lossy()
         );
         let _quiet = Quiet::new();

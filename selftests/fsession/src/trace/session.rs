@@ -39,7 +39,6 @@ impl Session {
         wanted: Wanted,
         stop: &AtomicBool,
     ) -> Result<Self> {
-        let way = Way::choose(wanted.link)?;
         raise_limit()?;
         let functions: Vec<_> = traced
             .iter()
@@ -50,6 +49,7 @@ impl Session {
             copies: Vec::new(),
             attached: Vec::new(),
         };
+        let way = Way::choose(wanted.link)?;
         let bar = progress(chosen.len());
         let mut refused = Vec::new();
         for (number, chosen) in (0u64..).zip(chosen) {
