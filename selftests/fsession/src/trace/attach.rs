@@ -96,10 +96,19 @@ fn link(prog: BorrowedFd<'_>, number: u64) -> io::Result<Attached> {
     owned(fd).map(Attached::Link)
 }
 
-/// Lets this process have as many descriptors as it may: each function takes two.
-pub fn raise_limit() -> Result<()> {
+/// Lets this process have the descriptors that `functions` take, two each. (A traced command
+/// inherits the limit, so that it is left alone where it is enough.)
+pub fn raise_limit(functions: usize) -> Result<()> {
     use rustix::process::{getrlimit, setrlimit, Resource};
+    const OTHERS: u64 = 64;
+    let needed = 2 * functions as u64 + OTHERS;
     let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    limit.current = match limit.maximum {
+        Some(maximum) => Some(maximum.min(needed)),
+        None => Some(needed),
+    };
     setrlimit(Resource::Nofile, limit).context("cannot raise the limit of open files")
 }

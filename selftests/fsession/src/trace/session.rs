@@ -39,7 +39,7 @@ impl Session {
         wanted: Wanted,
         stop: &AtomicBool,
     ) -> Result<Self> {
-        raise_limit()?;
+        raise_limit(chosen.len())?;
         let functions: Vec<_> = traced
             .iter()
             .map(|traced| traced.signature.config())
