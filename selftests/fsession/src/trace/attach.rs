@@ -59,9 +59,10 @@ impl Way {
             (Self::Device, Some(libc::EBUSY)) => anyhow::anyhow!(
                 "{function} is traced by a BPF link, a live patch or the like already: try --link"
             ),
-            (Self::Link, Some(libc::EBUSY)) => anyhow::anyhow!(
-                "{function} has a direct call already: it is traced through /dev/rust_fsession, \
-                 or by another tracer"
+            // The latter from kernels with one ftrace_ops for all direct calls.
+            (Self::Link, Some(libc::EBUSY | libc::EINVAL)) => anyhow::anyhow!(
+                "cannot attach to {function}: {}. Is it traced through /dev/rust_fsession?",
+                os_text(&err)
             ),
             (_, Some(libc::EMFILE)) => anyhow::anyhow!(
                 "too many open files: allow more (ulimit -n), or trace fewer functions"

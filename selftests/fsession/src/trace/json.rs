@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One JSON object a line: a call each, and the counts in the end. `fsession trace --help` documents them.
+//! One JSON object a line: a call each, and the counts in the end. `fsession trace --help`
+//! documents them.
 
 use serde::Serialize;
 use serde_json::Value;

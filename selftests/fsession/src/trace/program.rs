@@ -24,8 +24,8 @@ static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR")
 const SESSION: &str = "session";
 /// What the session is loaded for first. Every kernel has it, and it can be traced.
 const ANY_FUNCTION: &str = "vfs_read";
-/// In kernels that have sessions of functions, this takes the context. Before, it takes nothing, and
-/// is for sessions of kprobes.
+/// In kernels that have sessions of functions, this takes the context. Before, it takes nothing,
+/// and is for sessions of kprobes.
 const SESSION_KFUNC: &str = "bpf_session_is_return";
 const LOG_BYTES: usize = 1 << 20;
 
@@ -241,7 +241,7 @@ pub fn owned(fd: i32) -> io::Result<OwnedFd> {
 pub fn misses(prog: BorrowedFd<'_>) -> io::Result<u64> {
     let mut info = sys::bpf_prog_info::default();
     let mut len = size_of_val(&info) as u32;
-    // SAFETY: The kernel writes no more than `len` bytes, and every bit pattern is such a structure.
+    // SAFETY: The kernel writes no more than `len` bytes, and every bit pattern is an info.
     let ret =
         unsafe { sys::bpf_prog_get_info_by_fd(prog.as_fd().as_raw_fd(), &mut info, &mut len) };
     match ret {

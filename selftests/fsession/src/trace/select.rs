@@ -101,7 +101,8 @@ pub struct Chosen {
 ///
 /// # Errors
 ///
-/// A name that is unknown, ambiguous or cannot be traced; a glob that nothing fits; more than `max`.
+/// A name that is unknown, ambiguous or cannot be traced; a glob that nothing fits; more than
+/// `max`.
 pub fn select(btf: &Btf, texts: &[String], max: usize) -> Result<Vec<Chosen>> {
     let wanted = texts
         .iter()

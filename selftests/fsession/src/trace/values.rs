@@ -12,6 +12,9 @@ use super::types::{Kind, Member, Param, Signature, Ty};
 const MAX_SHOWN: usize = 64;
 /// What the size of a buffer is called.
 const SIZES: [&str; 7] = ["count", "len", "length", "size", "n", "nbytes", "buflen"];
+/// What a descriptor of a directory is called, and the value that is none.
+const DIRECTORIES: [&str; 4] = ["dfd", "dirfd", "olddfd", "newdfd"];
+const AT_FDCWD: i64 = libc::AT_FDCWD as i64;
 const HEX_NAMES: [&str; 7] = ["flags", "flag", "mask", "addr", "address", "prot", "opf"];
 const HEX_TYPES: [&str; 9] = [
     "gfp_t",
@@ -98,8 +101,10 @@ impl Shown<'_> {
                 enum_name(value, names).unwrap_or_else(|| self.number(*is_signed))
             }
             Kind::Pointer { .. } => match self.bytes() {
-                Some((name, _)) => format!("{}<{}>", pointer(word), name.escape_ascii()),
-                None => pointer(word),
+                Some((name, _)) if !name.is_empty() => {
+                    format!("{}<{}>", pointer(word), name.escape_ascii())
+                }
+                _ => pointer(word),
             },
             Kind::Text { .. } => match self.quoted() {
                 Some(text) => text,
@@ -203,6 +208,9 @@ impl Shown<'_> {
         let name = self.name;
         if decl == "umode_t" || decl == "mode_t" {
             return format!("{value:#o}");
+        }
+        if DIRECTORIES.contains(&name) && is_signed && value as i64 == AT_FDCWD {
+            return "AT_FDCWD".into();
         }
         let is_mask = HEX_TYPES.contains(&decl)
             || HEX_NAMES

@@ -133,12 +133,16 @@ impl Frames {
     }
 }
 
-/// A stack begins with the program, its trampoline, and the function itself.
+/// A stack begins with the program and its trampoline. The function itself is there where the
+/// kernel can tell that it is inside of it.
 fn callers(function: &str, mut names: Vec<String>) -> Vec<String> {
-    let is_function = |name: &String| name.split('+').next() == Some(function);
-    if let Some(at) = names.iter().position(is_function) {
-        names.drain(..=at);
-    }
+    let is_inner = |name: &String| {
+        let symbol = name.split('+').next().unwrap_or_default();
+        let is_ours = |prefix: &&str| symbol.starts_with(*prefix);
+        symbol == function || ["bpf_prog_", "bpf_trampoline_"].iter().any(is_ours)
+    };
+    let inner = names.iter().take_while(|name| is_inner(name)).count();
+    names.drain(..inner);
     names
 }
 
@@ -154,17 +158,12 @@ mod tests {
                 .map(|name| name.to_string())
                 .collect::<Vec<_>>()
         };
-        let stack = names(&[
-            "bpf_prog_1_session+0x1",
-            "bpf_trampoline_2+0x3",
-            "f+0x9",
-            "g+0x4",
-            "h",
-        ]);
-        assert_eq!(callers("f", stack), names(&["g+0x4", "h"]));
-        assert_eq!(
-            callers("f", names(&["g+0x4", "ff+1"])),
-            names(&["g+0x4", "ff+1"])
-        );
+        let caller = names(&["g+0x4", "bpf_prog_3_f+0x1", "h"]);
+        let program = ["bpf_prog_1_session+0x1", "bpf_trampoline_2+0x3"];
+        for inner in [&[][..], &program, &[program[0], program[1], "f+0x9"]] {
+            let stack = [names(inner), caller.clone()].concat();
+            assert_eq!(callers("f", stack), caller);
+        }
+        assert_eq!(callers("g", names(&["ff+0x1"])), names(&["ff+0x1"]));
     }
 }

@@ -30,6 +30,8 @@ fn numbers_have_their_width_and_sign() {
     let long = examples::int("unsigned long", 8, false);
     assert_eq!(show("x", &int, &[0xdead_0000_ffff_fffe], None), "-2");
     assert_eq!(show("x", &byte, &[0x1234], None), "52");
+    assert_eq!(show("dfd", &int, &[0xffff_ff9c], None), "AT_FDCWD");
+    assert_eq!(show("x", &int, &[0xffff_ff9c], None), "-100");
     assert_eq!(show("x", &long, &[u64::MAX], None), "0xffffffffffffffff");
     assert_eq!(show("x", &long, &[1 << 40], None), "1099511627776");
     assert_eq!(show("flags", &int, &[0x8000_0001], None), "0x80000001");
@@ -184,6 +186,8 @@ fn pointers_have_the_name_of_what_they_point_to() {
         Some(&read("version")),
     );
     assert_eq!(shown, "0xffff888000001000<version>");
+    let shown = show("x", &named, &[0xffff_8880_0000_1000], Some(&read("")));
+    assert_eq!(shown, "0xffff888000001000");
     let shown = show("x", &named, &[0], Some(&Text::Unreadable));
     assert_eq!(shown, "NULL");
 }
