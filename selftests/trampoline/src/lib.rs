@@ -8,3 +8,5 @@
 #![forbid(unsafe_code)]
 
 pub mod document;
+pub mod reading;
+pub mod view;
