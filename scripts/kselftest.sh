@@ -27,7 +27,7 @@ vng() { # SERIES
 	job="/mnt/rust_fsession.sh ${T:-}
 echo \"guest: done, status \$?, taint \$(cat /proc/sys/kernel/tainted)\""
 	printf '  %-7s %s\n\n' VNG "Linux $release ($accelerator)"
-	in_root -b "$suite:/mnt" env -C / timeout --foreground "${TIMEOUT:-1800}" \
+	in_root -b "$suite:/mnt" env -C / timeout --foreground "${TIMEOUT:-$vm_limit}" \
 		vng --run "$tree/arch/x86/boot/bzImage" "${options[@]}" --exec "$job" \
 		</dev/null 2>"$vm/console" | output || true
 	cp "$vm/console" "$console"

@@ -6,7 +6,7 @@
 # What the Makefile's targets do; `make help` tells them and their variables.
 #
 # Sets:  series (those that a test run goes through), counting (the run ends with the
-#        count of tests).
+#        count of tests), vm_limit (the seconds that a VM gets without TIMEOUT).
 # Reads: top, cache, base, root, tree, release, inside, accelerator; KDIR, KVER,
 #        KERNEL, FLAVOUR, SECONDS, CALLS, SEED, INSTALL_MOD_PATH.
 
@@ -41,7 +41,7 @@
 # shellcheck source=scripts/hostmutants.sh
 . "$top/scripts/hostmutants.sh"
 
-counting=
+counting='' vm_limit=1500
 case ${KDIR:+own}${KVER:-} in
 own*)	series=(own) ;;
 ?*)	series=("$KVER") ;;
@@ -52,7 +52,8 @@ if [[ -n ${KERNEL:-} ]]; then
 	[[ -z ${FLAVOUR:-} ]] || die "KERNEL=$KERNEL has no flavours: leave FLAVOUR= out"
 	[[ -n ${KVER:-} ]] || series=(7.2)
 	# What watches every access takes memory and time.
-	: "${MEM:=3072}" "${TIMEOUT:=7200}"
+	: "${MEM:=3072}"
+	vm_limit=7200
 fi
 
 finish() {

@@ -5,8 +5,8 @@
 # QEMU, and the judgement of what happened in there.
 #
 # Sets:  vm (the directory of one VM), suite (what it runs, below vm), accelerator.
-# Reads: top, root, tree, release; KERNEL, ACCEL, CPU, SMP, MEM, CMDLINE, TIMEOUT, initramfs and
-#        counted, which a caller may have as local variables for a VM of its own.
+# Reads: top, root, tree, release, vm_limit; KERNEL, ACCEL, CPU, SMP, MEM, CMDLINE,
+#        TIMEOUT, initramfs and counted, which a caller may have as local variables for a VM of its own.
 
 check_bootable() {
 	[[ -f $tree/arch/x86/boot/bzImage && -f $tree/vmlinux ]] ||
@@ -53,7 +53,7 @@ run_vm() {
 	console=$(module_directory)/console.log
 	choose_accelerator
 	printf '  %-7s %s\n\n' VM "Linux $release ($accelerator)"
-	qemu "$accelerator" "${TIMEOUT:-1500}" "$*"
+	qemu "$accelerator" "${TIMEOUT:-$vm_limit}" "$*"
 	cp "$vm/console" "$console"
 	# The tests and the walk along faults know which warnings to expect; other jobs
 	# expect none.

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod diff;
 pub mod document;
 pub mod reading;
 pub mod view;

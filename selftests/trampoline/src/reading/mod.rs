@@ -13,7 +13,9 @@
 //! | [`facts`] | what an instruction does: values, slots, calls |
 //! | [`calls`] | the calls by what they are for: programs with their helpers, the function |
 //! | [`frame`] | the slots of the stack frame |
-//! | [`phases`] | the parts of an image, and what each instruction is for |
+//! | [`phases`] | the parts of an image |
+//! | [`notes`] | what each instruction is for |
+//! | [`lines`] | the instructions, as they are shown and compared |
 
 use std::fmt;
 
@@ -25,11 +27,15 @@ mod calls;
 mod facts;
 mod flags;
 mod frame;
+mod lines;
+mod notes;
 mod phases;
 
 pub use calls::{Half, ProgramCall, Role};
 pub use frame::{Frame, Metadata, Slot, SlotKind};
-pub use phases::{metadata, Line, Phase};
+pub use lines::Line;
+pub use notes::metadata;
+pub use phases::Phase;
 
 /// Why bytes are no image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +82,7 @@ impl Reading {
         let steps = facts::steps(&trampoline.code, trampoline.addr.0)?;
         let calls = calls::Calls::find(&steps, trampoline);
         let frame = Frame::find(&steps, &calls, trampoline.target.as_ref());
-        let lines = phases::lines(&steps, &calls, &frame, trampoline);
+        let lines = lines::lines(&steps, &calls, &frame, trampoline);
         Ok(Self {
             flags: flags::shown(&steps, &calls, &frame),
             calls: calls.programs,

@@ -9,6 +9,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::reading::Phase;
 
+pub mod diff;
 pub mod header;
 pub mod listing;
 pub mod picture;
