@@ -6,7 +6,8 @@
 #
 # Sets:  vm (the directory of one VM), suite (what it runs, below vm), accelerator.
 # Reads: top, root, tree, release, vm_limit; KERNEL, ACCEL, CPU, SMP, MEM, CMDLINE,
-#        TIMEOUT, initramfs and counted, which a caller may have as local variables for a VM of its own.
+#        TIMEOUT, initramfs and counted, which a caller may have as local variables for a
+#        VM of its own.
 
 check_bootable() {
 	[[ -f $tree/arch/x86/boot/bzImage && -f $tree/vmlinux ]] ||

@@ -9,5 +9,7 @@
 
 pub mod diff;
 pub mod document;
+pub mod find;
+pub mod frame_map;
 pub mod reading;
 pub mod view;

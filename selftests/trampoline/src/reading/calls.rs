@@ -191,6 +191,17 @@ impl Calls {
         calls
     }
 
+    /// Address of the first helper that is called.
+    pub fn helper(&self, steps: &[Step]) -> Option<u64> {
+        let mut indexes = 0..steps.len();
+        indexes
+            .find(|index| {
+                let purpose = steps.get(*index).and_then(|step| purpose(&step.fact));
+                matches!(purpose, Some(Purpose::Image | Purpose::Enter { .. }))
+            })
+            .and_then(|index| target(steps, index))
+    }
+
     fn role_so_far(&self) -> Role {
         if self.function.is_some() {
             Role::Fexit

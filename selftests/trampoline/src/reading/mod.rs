@@ -66,6 +66,11 @@ impl fmt::Display for Error {
 pub struct Reading {
     /// `BPF_TRAMP_F_*` as they show in the code. (`SHARE_IPMODIFY` never does.)
     pub flags: u32,
+    /// Where the function is called, behind its entry.
+    pub function: Option<Hex>,
+    /// The first helper that is called.
+    #[serde(skip)]
+    pub helper: Option<Hex>,
     /// In the order of the code. A session is there twice.
     pub calls: Vec<ProgramCall>,
     pub frame: Frame,
@@ -85,6 +90,11 @@ impl Reading {
         let lines = lines::lines(&steps, &calls, &frame, trampoline);
         Ok(Self {
             flags: flags::shown(&steps, &calls, &frame),
+            function: calls
+                .function
+                .and_then(|index| calls::target(&steps, index))
+                .map(Hex),
+            helper: calls.helper(&steps).map(Hex),
             calls: calls.programs,
             frame,
             lines,

@@ -24,22 +24,12 @@ pub fn built(sample: &Sample, memory: &Mapping) -> Option<Trampoline> {
 }
 
 pub fn trampoline(case: &Case, at: &Addresses, code: Vec<u8>) -> Trampoline {
-    let mut trampoline = Trampoline {
-        symbol: "bpf_trampoline_6442512345".into(),
-        kind: if case.has(oracle::case::flags::INDIRECT) {
-            Kind::StructOps
-        } else {
-            Kind::Kernel
-        },
-        key: Some(6_442_512_345),
-        addr: Hex(at.image),
-        code,
-        target: Some(target(case, at.func())),
-        programs: Vec::new(),
-        owners: Vec::new(),
-        symbols: Default::default(),
-        module: None,
-    };
+    let mut trampoline = bare(code);
+    trampoline.addr = Hex(at.image);
+    trampoline.target = Some(target(case, at.func()));
+    if case.has(oracle::case::flags::INDIRECT) {
+        trampoline.kind = Kind::StructOps;
+    }
     let mut name = |addr: u64, name: String| trampoline.symbols.insert(Hex(addr), name);
     name(at.stub(stub::TRAMP_ENTER), "__bpf_tramp_enter".into());
     name(at.stub(stub::TRAMP_EXIT), "__bpf_tramp_exit".into());
@@ -58,6 +48,22 @@ pub fn trampoline(case: &Case, at: &Addresses, code: Vec<u8>) -> Trampoline {
         );
     }
     trampoline
+}
+
+/// An image of which nothing is known but its bytes.
+pub fn bare(code: Vec<u8>) -> Trampoline {
+    Trampoline {
+        symbol: "bpf_trampoline_6442512345".into(),
+        kind: Kind::Kernel,
+        key: Some(6_442_512_345),
+        addr: Hex(0xffff_ffff_c020_1000),
+        code,
+        target: None,
+        programs: Vec::new(),
+        owners: Vec::new(),
+        symbols: Default::default(),
+        module: None,
+    }
 }
 
 /// A function with these arguments, called `a`, `b`, and so on.
