@@ -119,10 +119,11 @@ fn of_traces(traces: &str, whose: impl Fn(&[&str]) -> Option<usize>) -> Vec<(Str
         }
         let first = whose(stack)?;
         let function = |line: &str| line.split('+').next().unwrap_or_default().to_owned();
-        // Addresses without a name change from load to load.
-        let named = stack.iter().filter(|line| !line.starts_with("0x"));
-        let place = named.skip(first.saturating_sub(2)).take(4);
-        let place: Vec<_> = place.map(|line| function(line)).collect();
+        // No further: where the module's init was, another one's code may be by now, and the
+        // stack has its name there.
+        let place = stack.iter().enumerate().skip(first.saturating_sub(2));
+        let place = place.take_while(|(at, line)| *at < first || line.contains("[rust_fsession]"));
+        let place: Vec<_> = place.take(4).map(|(_, line)| function(line)).collect();
         Some((place.join(" < "), *number))
     });
     of_module.collect()
@@ -137,14 +138,16 @@ mod tests {
         let traces = "      2 krealloc+0x1/0x2 age=1/2/3 pid=1 cpus=0\n\
                       \x20       krealloc+0x1/0x2\n\
                       \x20       rf_new+0x3/0x4 [rust_fsession]\n\
-                      \x20       do_ioctl+0x1/0x2\n\
+                      \x20       rf_init+0x3/0x4 [rust_fsession]\n\
+                      \x20       elsewhere+0x3/0x4 [another]\n\
+                      \x20       do_one_initcall+0x1/0x2\n\
                       \n      9 alloc_inode+0x1/0x2 age=1 pid=1\n\
                       \x20       alloc_inode+0x1/0x2\n";
         assert_eq!(
             of_traces(traces, |stack| stack
                 .iter()
                 .position(|line| line.contains("[rust_fsession]"))),
-            [("krealloc < rf_new < do_ioctl".to_owned(), 2)]
+            [("krealloc < rf_new < rf_init".to_owned(), 2)]
         );
     }
 }
