@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 use trampoline::document::{Program, Trampoline};
+use trampoline::reading::Reading;
 
 use crate::cmd::dump;
 use crate::kernel;
@@ -173,9 +174,17 @@ impl Kind {
 
 /// What each program does in the trampoline (`fentry`, `fexit`, `fmod_ret`, `fsession`), by where
 /// its code begins. A program can be there in several roles.
-fn roles(_trampoline: &Trampoline) -> BTreeMap<u64, Vec<&'static str>> {
-    // To be filled in from the reading of the image.
-    BTreeMap::new()
+fn roles(trampoline: &Trampoline) -> BTreeMap<u64, Vec<&'static str>> {
+    let mut roles: BTreeMap<u64, Vec<&'static str>> = BTreeMap::new();
+    // Of an image that cannot be read, none is known.
+    let reading = Reading::new(trampoline).ok();
+    for call in reading.iter().flat_map(Reading::programs) {
+        let of_program = roles.entry(call.entry.unwrap_or_default().0).or_default();
+        if !of_program.contains(&call.role.name()) {
+            of_program.push(call.role.name());
+        }
+    }
+    roles
 }
 
 /// The roles of one program.

@@ -4,7 +4,7 @@
 
 pub mod btf;
 pub mod host;
-mod image;
+pub mod image;
 pub mod kallsyms;
 pub mod kcore;
 pub mod objects;

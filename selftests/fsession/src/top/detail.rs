@@ -2,8 +2,12 @@
 
 //! What is seen of a program that is opened.
 
+use anyhow::Result;
+use trampoline::reading::Reading;
+
 use super::rates::Row;
-use crate::look;
+use crate::cmd::show;
+use crate::{kernel, look};
 
 /// Lines of `width` columns.
 pub fn lines(row: &Row, width: usize) -> Vec<String> {
@@ -21,8 +25,22 @@ pub fn lines(row: &Row, width: usize) -> Vec<String> {
     text
 }
 
-/// The trampoline itself, as `fsession show` has it.
+/// The trampoline itself, as `fsession show` has it, or why it cannot be had.
 fn trampoline(row: &Row, width: usize) -> Vec<String> {
-    let text = format!("fsession show {}  draws the trampoline", row.target);
-    look::wrap(&text, width)
+    let name = row.trampoline.as_deref().unwrap_or(&row.target);
+    let text =
+        shown(name, width).unwrap_or_else(|err| look::wrap(&format!("{err:#}"), width).join("\n"));
+    // (The screen has styles of its own.)
+    anstream::adapter::strip_str(&text)
+        .to_string()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn shown(name: &str, width: usize) -> Result<String> {
+    let dump = kernel::dump()?;
+    let trampoline = dump.find(name)?;
+    let reading = Reading::new(trampoline)?;
+    Ok(show::text(trampoline, &reading, width))
 }

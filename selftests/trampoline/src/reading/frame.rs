@@ -322,7 +322,9 @@ impl<'a> Finder<'a> {
             let size = above.map(|slot| slot.at - run_ctx).min().unwrap_or(16);
             self.add(run_ctx, size.unsigned_abs(), SlotKind::RunContext);
         }
-        self.slots.sort_by_key(|slot| (-slot.at, slot.size));
+        // What lies in another slot comes after that.
+        self.slots
+            .sort_by_key(|slot| (-slot.at, std::cmp::Reverse(slot.size)));
         Frame {
             size: self.size,
             ctx: self.calls.ctx,

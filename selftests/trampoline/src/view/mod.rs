@@ -41,10 +41,10 @@ pub fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Breaks `text` at its spaces into lines of so many columns. A longer word has a line of its own.
+/// Breaks `text` between its words into lines of so many columns. A longer word has a line of its own.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in text.split_whitespace() {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
@@ -73,7 +73,7 @@ mod tests {
     fn lines_break_at_spaces() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("incomprehensible", 4), ["incomprehensible"]);
-        assert_eq!(wrap("", 4), [""]);
+        assert!(wrap("", 4).is_empty());
     }
 
     #[test]

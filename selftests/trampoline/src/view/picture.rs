@@ -48,7 +48,7 @@ pub fn picture(reading: &Reading, width: usize) -> String {
 }
 
 fn padding(bytes: i32, inner: usize) -> String {
-    let what = format!("{bytes} bytes not used");
+    let what = format!("{bytes} unused");
     format!(
         "{:POSITION$}│{}│\n",
         "",
@@ -88,7 +88,7 @@ fn contents(slot: &Slot) -> String {
         SlotKind::Metadata { word: Hex(word) } => metadata(*word),
         SlotKind::FunctionAddress { address } => format!("address of the function, {address}"),
         SlotKind::RunContext => format!("run context, {} bytes", slot.size),
-        SlotKind::BpfCookie => "  BPF cookie, in the run context".into(),
+        SlotKind::BpfCookie => "- its BPF cookie".into(),
         SlotKind::PassedArgument { name: Some(name) } => format!("{name}, for the function"),
         SlotKind::PassedArgument { name: None } => "an argument for the function".into(),
         kind => kind.describe(),
