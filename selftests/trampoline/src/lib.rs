@@ -12,4 +12,5 @@ pub mod document;
 pub mod find;
 pub mod frame_map;
 pub mod reading;
+pub mod report;
 pub mod view;

@@ -70,7 +70,7 @@ pub fn header(trampoline: &Trampoline, reading: &Reading, width: usize) -> Strin
 }
 
 /// A program with what matters of it.
-fn program(trampoline: &Trampoline, call: &ProgramCall) -> String {
+pub fn program(trampoline: &Trampoline, call: &ProgramCall) -> String {
     let known = trampoline
         .programs
         .iter()

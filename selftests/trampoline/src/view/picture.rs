@@ -79,7 +79,7 @@ fn rows(frame: &Frame, slot: &Slot, inner: usize) -> String {
 }
 
 /// What lives in a slot.
-fn contents(slot: &Slot) -> String {
+pub fn contents(slot: &Slot) -> String {
     match &slot.kind {
         SlotKind::CallerArgument { name: Some(name) } => format!("{name}, as the caller passes it"),
         SlotKind::CallerArgument { name: None } => "an argument, as the caller passes it".into(),
@@ -96,7 +96,7 @@ fn contents(slot: &Slot) -> String {
 }
 
 /// Position in a program's context, where a program can read or the kernel does.
-fn context(slot: &Slot, ctx: i32) -> String {
+pub fn context(slot: &Slot, ctx: i32) -> String {
     match slot.kind {
         SlotKind::ReturnValue
         | SlotKind::Argument { .. }
