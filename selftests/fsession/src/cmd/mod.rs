@@ -11,6 +11,7 @@ pub mod dump;
 pub mod list;
 pub mod man;
 pub mod mode;
+pub mod report;
 pub mod show;
 pub mod stats;
 pub mod top;
