@@ -38,6 +38,8 @@
 . "$top/scripts/teeth.sh"
 # shellcheck source=scripts/bench.sh
 . "$top/scripts/bench.sh"
+# shellcheck source=scripts/report.sh
+. "$top/scripts/report.sh"
 # shellcheck source=scripts/hostmutants.sh
 . "$top/scripts/hostmutants.sh"
 
@@ -209,6 +211,10 @@ lint)
 hosttest)
 	counting=yes
 	hosttest
+	;;
+report-test)
+	counting=yes
+	report_test
 	;;
 fuzz)
 	# To bash it is a clock, what was asked for is in the environment.
