@@ -59,6 +59,7 @@ mod callback;
 mod callchain;
 mod calls;
 mod close;
+mod command;
 pub mod compare;
 mod concurrent;
 pub(crate) mod cookie;
@@ -132,12 +133,14 @@ const EITHER_WAY: &[&[Test]] = &[
     pointer::TESTS,
     callback::TESTS,
     private::TESTS,
+    command::either_way::TESTS,
 ];
 
 /// What the module's device does, and the module itself; what the verifier
 /// refuses has nothing to do with the way and is tried here, once.
 const BY_DEVICE: &[&[Test]] = &[
     image::TESTS,
+    command::device::TESTS,
     bad::TESTS,
     busy::TESTS,
     compare::TESTS,
