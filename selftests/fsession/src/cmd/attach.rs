@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fsession attach`: the programs of an object file on Rust-built images.
+//! `fsession attach`: the programs of an object file, until it is interrupted.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::io::Write;
@@ -19,7 +19,7 @@ Examples:
   fsession attach prog.bpf.o            all programs of the object
   fsession attach prog.bpf.o on_read    one of them
 
-It takes the module. For BPF links, use bpftool or libbpf.";
+  fsession attach prog.bpf.o --link     by BPF links, without the module";
 
 /// Attaches the programs of an object file until it is interrupted
 #[derive(clap::Args)]
@@ -32,8 +32,17 @@ pub struct Args {
     programs: Vec<String>,
 
     /// What bpf_get_attach_cookie() returns
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        conflicts_with = "link"
+    )]
     cookie: u64,
+
+    /// By BPF links, on images of the kernel
+    #[arg(long)]
+    link: bool,
 }
 
 impl Args {
@@ -74,6 +83,17 @@ fn attach(args: &Args) -> Result<ExitCode> {
     let object = object
         .load()
         .with_context(|| format!("cannot load {path}"))?;
+    if args.link {
+        let mut links = Vec::new();
+        for prog in object.progs_mut().filter(|prog| prog.autoload()) {
+            let name = prog.name().to_string_lossy().into_owned();
+            let link = prog.attach();
+            links.push(link.with_context(|| format!("cannot attach {name}"))?);
+        }
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{} programs.", links.len())?;
+        return stay(out);
+    }
     // The first program fixes a trampoline's function.
     let mut trampolines: BTreeMap<String, Device> = BTreeMap::new();
     for prog in object.progs() {
@@ -94,9 +114,14 @@ fn attach(args: &Args) -> Result<ExitCode> {
     for device in trampolines.values() {
         writeln!(out, "{}", look::trampoline(&device.info()?))?;
     }
+    stay(out)
+}
+
+/// The kernel detaches when the descriptors go, however that happens.
+fn stay(mut out: impl Write) -> Result<ExitCode> {
     writeln!(out, "\nAttached until this is interrupted (Ctrl-C).")?;
     out.flush()?;
-    // The kernel detaches when the descriptors go, however that happens.
+    drop(out);
     loop {
         std::thread::park();
     }

@@ -84,17 +84,6 @@ fn runs<'a, K: Eq + std::hash::Hash + Ord + ?Sized + 'a>(
 }
 
 fn phases(runs: &[Run], a: &[Line], b: &[Line]) -> Vec<PhaseChange> {
-    const PHASES: [Phase; 9] = [
-        Phase::Frame,
-        Phase::SaveArguments,
-        Phase::TakeImage,
-        Phase::ClearSession,
-        Phase::EntryPrograms,
-        Phase::Call,
-        Phase::ReturnPrograms,
-        Phase::PutImage,
-        Phase::Epilogue,
-    ];
     let only = |lines: &[Line], ranges: fn(&Run) -> Range<usize>, phase: Phase| {
         runs.iter()
             .filter(|run| !run.equal)
@@ -107,7 +96,7 @@ fn phases(runs: &[Run], a: &[Line], b: &[Line]) -> Vec<PhaseChange> {
         let of_phase = lines.iter().filter(|line| line.phase == phase);
         of_phase.map(|line| line.bytes.len()).sum()
     };
-    PHASES
+    Phase::ALL
         .into_iter()
         .map(|phase| PhaseChange {
             phase,

@@ -2,19 +2,11 @@
 
 //! The flags that an image was built with, as they show in its code.
 
+use uapi::device::flag::*;
+
 use super::calls::{Calls, Role};
 use super::facts::{Fact, Step, Value};
 use super::frame::{Frame, SlotKind};
-
-/// `BPF_TRAMP_F_*`
-pub const RESTORE_REGS: u32 = 1 << 0;
-pub const CALL_ORIG: u32 = 1 << 1;
-pub const SKIP_FRAME: u32 = 1 << 2;
-pub const IP_ARG: u32 = 1 << 3;
-pub const RET_FENTRY_RET: u32 = 1 << 4;
-pub const ORIG_STACK: u32 = 1 << 5;
-pub const TAIL_CALL_CTX: u32 = 1 << 7;
-pub const INDIRECT: u32 = 1 << 8;
 
 /// The flags that show. What is called through a pointer shows only where calls through pointers
 /// are checked.

@@ -27,6 +27,19 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// In their order.
+    pub const ALL: [Self; 9] = [
+        Self::Frame,
+        Self::SaveArguments,
+        Self::TakeImage,
+        Self::ClearSession,
+        Self::EntryPrograms,
+        Self::Call,
+        Self::ReturnPrograms,
+        Self::PutImage,
+        Self::Epilogue,
+    ];
+
     /// As a heading.
     pub fn name(self) -> &'static str {
         match self {
@@ -105,6 +118,10 @@ pub(super) fn phases(steps: &[Step], calls: &Calls, frame: &Frame) -> Vec<Phase>
         Some(call) => {
             starts.push((prepared(steps, call, after.min(call)), Phase::PutImage));
             starts.push((call + 1, Phase::Epilogue));
+        }
+        None if after == 0 => {
+            let leave = steps.iter().position(|step| step.fact == Fact::Leave);
+            starts.extend(leave.map(|at| (prepared(steps, at, 0), Phase::Epilogue)));
         }
         None => starts.push((after.min(steps.len()), Phase::Epilogue)),
     }

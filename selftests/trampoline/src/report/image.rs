@@ -10,8 +10,9 @@ use super::entries::{name, Entry, Shown};
 use super::json;
 use crate::diff::{By, Diff};
 use crate::reading::{Error, Frame, Line, Phase, Reading, Role, SlotKind};
-use crate::view::header::{describe, flag_names, program};
+use crate::view::header::{describe, program};
 use crate::view::{from_rbp, picture};
+use uapi::device::flag_names;
 
 /// An entry with what its images say.
 pub struct Drawn<'a> {
@@ -132,18 +133,6 @@ struct Insn {
 fn is_false(flag: &bool) -> bool {
     !flag
 }
-
-pub const PHASES: [Phase; 9] = [
-    Phase::Frame,
-    Phase::SaveArguments,
-    Phase::TakeImage,
-    Phase::ClearSession,
-    Phase::EntryPrograms,
-    Phase::Call,
-    Phase::ReturnPrograms,
-    Phase::PutImage,
-    Phase::Epilogue,
-];
 
 impl<'a> Drawn<'a> {
     pub fn new(entry: &'a Entry<'a>) -> Self {
@@ -364,7 +353,7 @@ fn insn(line: &Line, frame: &Frame) -> Insn {
         o: line.offset,
         b: hex::encode(&line.bytes),
         t: line.text.clone(),
-        p: PHASES
+        p: Phase::ALL
             .iter()
             .position(|phase| *phase == line.phase)
             .unwrap_or(0),

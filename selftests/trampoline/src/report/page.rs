@@ -6,10 +6,11 @@ use maud::{html, Markup, PreEscaped, DOCTYPE};
 
 use super::costs::Document;
 use super::entries::entries;
-use super::image::{Drawn, Verdict, PHASES};
+use super::image::{Drawn, Verdict};
 use super::results::{self, count, Verdict as Result};
 use super::{json, Report, Side};
 use crate::document::Host;
+use crate::reading::Phase;
 
 const STYLES: [&str; 3] = [
     include_str!("page.css"),
@@ -47,7 +48,7 @@ pub fn page(report: &Report) -> Markup {
     let drawn: Vec<Drawn> = entries.iter().map(Drawn::new).collect();
     let style = STYLES.concat();
     let script = format!("\"use strict\";\n(() => {{\n{}}})();\n", SCRIPTS.concat());
-    let names = PHASES.map(|phase| phase.name());
+    let names = Phase::ALL.map(Phase::name);
     html! {
         (DOCTYPE)
         html lang="en" {

@@ -59,13 +59,21 @@ pub fn images(a: &Side<'_>, b: &Side<'_>, diff: &Diff, by: By) -> String {
             same(&mut text, &mut heading, lines, [before, after], bytes);
             continue;
         }
-        for (sign, style, reading, range) in [
-            ('-', ONLY_A, a.reading, &run.a),
-            ('+', ONLY_B, b.reading, &run.b),
-        ] {
-            for line in reading.lines.get(range.clone()).unwrap_or_default() {
-                row(&mut text, &mut heading, (sign, style), line, bytes);
-            }
+        let only = [
+            (ONLY_A, '-', a.reading, &run.a),
+            (ONLY_B, '+', b.reading, &run.b),
+        ];
+        let sides = only.map(|(style, sign, reading, range)| {
+            let lines = reading.lines.get(range.clone()).unwrap_or_default();
+            lines
+                .iter()
+                .map(move |line| (line.phase, sign, style, line))
+        });
+        // Phase by phase, of each what is gone and then what is new.
+        let mut rows: Vec<_> = sides.into_iter().flatten().collect();
+        rows.sort_by_key(|(phase, ..)| *phase);
+        for (_, sign, style, line) in rows {
+            row(&mut text, &mut heading, (sign, style), line, bytes);
         }
     }
     text

@@ -2,6 +2,8 @@
 
 //! What a trampoline is, in a few lines.
 
+use uapi::device::flag_names;
+
 use super::{styled, wrap, FAINT, HEADING};
 use crate::document::{Owner, Trampoline};
 use crate::reading::{ProgramCall, Reading};
@@ -108,32 +110,4 @@ pub fn describe(owner: &Owner) -> String {
         Some(pid) => format!("{} ({pid}), {what}", owner.comm),
         None => format!("{what}, held by no process"),
     }
-}
-
-/// `BPF_TRAMP_F_*` of the kernel, in the order of their bits.
-const FLAGS: [&str; 9] = [
-    "RESTORE_REGS",
-    "CALL_ORIG",
-    "SKIP_FRAME",
-    "IP_ARG",
-    "RET_FENTRY_RET",
-    "ORIG_STACK",
-    "SHARE_IPMODIFY",
-    "TAIL_CALL_CTX",
-    "INDIRECT",
-];
-
-/// The names of `BPF_TRAMP_F_*` bits.
-pub fn flag_names(flags: u32) -> String {
-    let names: Vec<String> = (0..32)
-        .filter(|bit| flags & (1 << bit) != 0)
-        .map(|bit| match FLAGS.get(bit) {
-            Some(name) => (*name).to_owned(),
-            None => format!("{:#x}", 1u32 << bit),
-        })
-        .collect();
-    if names.is_empty() {
-        return "none".into();
-    }
-    names.join(" | ")
 }

@@ -76,13 +76,15 @@ fn wide(line: &Line, width: usize) -> String {
     }
 }
 
-/// The note has lines of its own.
+/// The note has lines of its own, and what is called as well if its name is long.
 fn narrow(line: &Line, width: usize) -> String {
-    let mut text = format!(
-        "{} {}\n",
-        styled(FAINT, &format!("{:>5x}", line.offset)),
-        shown(line)
-    );
+    let offset = styled(FAINT, &format!("{:>5x}", line.offset));
+    let mut text = format!("{offset} {}\n", shown(line));
+    if line.text.chars().count() + 6 > width {
+        let short = without_tag(&line.text);
+        let lines = wrap(&short, width.saturating_sub(6).min(short.chars().count()));
+        text = format!("{offset} {}\n", lines.join("\n        "));
+    }
     for note in line
         .note
         .iter()
@@ -94,6 +96,17 @@ fn narrow(line: &Line, width: usize) -> String {
         ));
     }
     text
+}
+
+/// A program by its name alone.
+fn without_tag(text: &str) -> String {
+    let tagged = text
+        .split_once("bpf_prog_")
+        .filter(|(before, _)| !before.ends_with('_'));
+    match tagged.and_then(|(before, rest)| Some((before, rest.split_once('_')?.1))) {
+        Some((before, name)) => format!("{before}{name}"),
+        None => text.to_owned(),
+    }
 }
 
 fn shown(line: &Line) -> String {
