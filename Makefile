@@ -3,7 +3,7 @@
 # The front door: Kbuild says how the module is built, scripts/ do the rest.
 
 targets := modules modules_install kernel run test vmtest vng kselftest kunit compare \
-	matrix badinput faults stress bench hostbench hosttest report-test fuzz mutants hostmutants teeth lint fmt shell \
+	matrix badinput faults stress bench hostbench hosttest report report-test captures fuzz mutants hostmutants teeth lint fmt shell \
 	rust-analyzer update clean distclean
 
 .PHONY: help $(targets)
@@ -34,7 +34,9 @@ help:
 #|                    (WHOLE=1: on as many functions at once as there are)
 #|   hostbench        the builder by itself on this machine, in time
 #|   hosttest         tests of the parts that need no kernel
-#|   report-test      the page of `fsession report`, used in headless Chromium
+#|   report           run the selftests and make a page of them and of all images
+#|   report-test      that page, used in headless Chromium
+#|   captures         put what fsession shows into README.md
 #|   fuzz             the builder on arbitrary input, for SECONDS=60
 #|   mutants          break the module on purpose: do the selftests notice?
 #|   teeth            break lifetimes and locking: does the stress find it?

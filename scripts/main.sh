@@ -40,6 +40,8 @@
 . "$top/scripts/bench.sh"
 # shellcheck source=scripts/report.sh
 . "$top/scripts/report.sh"
+# shellcheck source=scripts/look.sh
+. "$top/scripts/look.sh"
 # shellcheck source=scripts/hostmutants.sh
 . "$top/scripts/hostmutants.sh"
 
@@ -211,6 +213,12 @@ lint)
 hosttest)
 	counting=yes
 	hosttest
+	;;
+captures)
+	captures "${series[0]}"
+	;;
+report)
+	report
 	;;
 report-test)
 	counting=yes

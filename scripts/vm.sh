@@ -6,8 +6,8 @@
 #
 # Sets:  vm (the directory of one VM), suite (what it runs, below vm), accelerator.
 # Reads: top, root, tree, release, vm_limit; KERNEL, ACCEL, CPU, SMP, MEM, CMDLINE,
-#        TIMEOUT, initramfs and counted, which a caller may have as local variables for a
-#        VM of its own.
+#        TIMEOUT, initramfs, counted and beside (the file of a third serial port), which a
+#        caller may have as local variables for a VM of its own.
 
 check_bootable() {
 	[[ -f $tree/arch/x86/boot/bzImage && -f $tree/vmlinux ]] ||
@@ -159,7 +159,7 @@ boot() { # ACCELERATOR SECONDS JOB [QEMU-OPTION...]
 		-display none -nodefaults -no-user-config -no-reboot \
 		-kernel "$tree/arch/x86/boot/bzImage" -initrd "${initramfs:-$vm/initramfs}" \
 		-append "console=ttyS0 loglevel=6 $options -- $job" \
-		-serial "file:$vm/console" "$@"
+		-serial "file:$vm/console" "$@" ${beside:+-serial "file:$beside"}
 }
 
 # With a thread for each CPU, one that translates code while another one patches it
