@@ -31,8 +31,8 @@ It takes the module, and demo.bpf.o from the selftests of the module.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Directory of the BPF objects
-    #[arg(long, value_name = "DIR", default_value_os_t = objects())]
+    /// Directory of the BPF objects [default: obj, beside that of this command]
+    #[arg(long, value_name = "DIR", hide_default_value = true, default_value_os_t = objects())]
     bpf: PathBuf,
 }
 
