@@ -85,6 +85,10 @@ impl Rows {
             let what = || format!("{} on {} functions", row.programs.name(), row.functions);
             let ids = &self.ids[..row.functions as usize];
             let runs = if ids.len() > 1000 { 1 } else { RUNS };
+            if runs == 1 {
+                // It takes minutes.
+                println!("bench: {who:?}, {}", what());
+            }
             let mut least = least();
             let before = self.account.charged()?;
             for _ in 0..runs {
