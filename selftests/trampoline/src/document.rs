@@ -191,6 +191,24 @@ impl TryFrom<String> for Hex {
     }
 }
 
+impl Trampoline {
+    /// An image of which nothing is known but its bytes.
+    pub fn of_bytes(symbol: &str, addr: Hex, code: Vec<u8>) -> Self {
+        Self {
+            symbol: symbol.to_owned(),
+            kind: Kind::Kernel,
+            key: None,
+            addr,
+            code,
+            target: None,
+            programs: Vec::new(),
+            owners: Vec::new(),
+            symbols: BTreeMap::new(),
+            module: None,
+        }
+    }
+}
+
 impl Target {
     /// As C declares it, or its name alone.
     pub fn declaration(&self) -> String {

@@ -42,6 +42,11 @@ impl Args {
     }
 }
 
+/// What was saved, or what the running kernel has.
+pub fn of(from: Option<&Path>) -> Result<Dump> {
+    from.map_or_else(kernel::dump, load)
+}
+
 /// Reads what was saved.
 pub fn load(path: &Path) -> Result<Dump> {
     let name = path.display();

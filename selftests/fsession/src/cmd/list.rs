@@ -17,7 +17,6 @@ use trampoline::document::{Program, Trampoline};
 use trampoline::reading::Reading;
 
 use crate::cmd::dump;
-use crate::kernel;
 use crate::pattern::Pattern;
 use crate::screen;
 
@@ -106,11 +105,7 @@ enum Sort {
 
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
-        let mut trampolines = match &self.from {
-            Some(path) => dump::load(path)?,
-            None => kernel::dump()?,
-        }
-        .trampolines;
+        let mut trampolines = dump::of(self.from.as_deref())?.trampolines;
         let total = trampolines.len();
         trampolines.retain(|it| self.wants(it));
         sort(&mut trampolines, self.sort);

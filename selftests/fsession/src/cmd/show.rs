@@ -14,7 +14,6 @@ use trampoline::reading::Reading;
 use trampoline::view;
 
 use crate::cmd::dump;
-use crate::kernel;
 use crate::screen;
 
 /// Shows a trampoline: what it is, its stack frame, its annotated code
@@ -61,10 +60,7 @@ struct Document<'a> {
 
 impl Args {
     pub fn run(self) -> Result<ExitCode> {
-        let dump = match &self.from {
-            Some(path) => dump::load(path)?,
-            None => kernel::dump()?,
-        };
+        let dump = dump::of(self.from.as_deref())?;
         let trampoline = dump.find(&self.what)?;
         let mut out = anstream::stdout().lock();
         if self.raw {

@@ -26,14 +26,8 @@ pub struct BtfObject {
 /// It takes CAP_SYS_ADMIN.
 pub fn btf_objects() -> Result<Vec<BtfObject>> {
     let mut objects = Vec::new();
-    let mut id = 0;
-    loop {
-        // SAFETY: `id` is what is written to.
-        match check(unsafe { sys::bpf_btf_get_next_id(id, &mut id) }) {
-            Ok(_) => {}
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(objects),
-            Err(err) => return Err(explain(err, "the BTF objects")),
-        }
+    for id in ids(sys::bpf_btf_get_next_id) {
+        let id = id.map_err(|err| explain(err, "the BTF objects"))?;
         // It may be gone by now.
         let Ok(fd) = open(id) else { continue };
         let mut name = [0_u8; 64];
@@ -50,6 +44,36 @@ pub fn btf_objects() -> Result<Vec<BtfObject>> {
             of_kernel: info.kernel_btf != 0,
         });
     }
+    Ok(objects)
+}
+
+/// The numbers of all BPF programs. An error is the last item.
+pub fn prog_ids() -> impl Iterator<Item = io::Result<u32>> {
+    ids(sys::bpf_prog_get_next_id)
+}
+
+/// The same of all links.
+pub fn link_ids() -> impl Iterator<Item = io::Result<u32>> {
+    ids(sys::bpf_link_get_next_id)
+}
+
+/// `next` writes the number after the one that it takes.
+fn ids(next: unsafe extern "C" fn(u32, *mut u32) -> i32) -> impl Iterator<Item = io::Result<u32>> {
+    let mut last = Some(0);
+    std::iter::from_fn(move || {
+        let mut id = 0;
+        // SAFETY: `id` is what is written to.
+        match check(unsafe { next(last?, &mut id) }) {
+            Ok(_) => {
+                last = Some(id);
+                Some(Ok(id))
+            }
+            Err(err) => {
+                last = None;
+                (err.kind() != io::ErrorKind::NotFound).then_some(Err(err))
+            }
+        }
+    })
 }
 
 /// What is in the BTF object `id`.

@@ -14,7 +14,7 @@ use rustix::process::{pidfd_getfd, pidfd_open, Pid, PidfdFlags, PidfdGetfdFlags}
 use trampoline::document::Owner;
 use uapi::device::{Device, Info, PATH as DEVICE};
 
-use super::objects::{self, check};
+use super::objects;
 
 /// A link, as `/proc/PID/fdinfo` tells of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,14 +136,8 @@ impl Owners {
 /// All links by number: what this process is told when it has them open itself.
 fn links() -> Result<BTreeMap<u32, Link>> {
     let mut links = BTreeMap::new();
-    let mut id = 0;
-    loop {
-        // SAFETY: `id` is what is written to.
-        match check(unsafe { sys::bpf_link_get_next_id(id, &mut id) }) {
-            Ok(_) => {}
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(links),
-            Err(err) => return Err(objects::explain(err, "the BPF links")),
-        }
+    for id in objects::link_ids() {
+        let id = id.map_err(|err| objects::explain(err, "the BPF links"))?;
         // It may be gone by now, or be about to be made.
         // SAFETY: The call takes a number only.
         let Ok(fd) = objects::own(unsafe { sys::bpf_link_get_fd_by_id(id) }) else {
@@ -153,6 +147,7 @@ fn links() -> Result<BTreeMap<u32, Link>> {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         links.extend(parse_link(&text).map(|link| (link.id, link)));
     }
+    Ok(links)
 }
 
 /// The descriptor `fd` of a process, as one of ours.

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::mem;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use libbpf_sys as sys;
@@ -47,14 +46,8 @@ impl Progs {
     /// It takes CAP_SYS_ADMIN.
     pub fn load() -> Result<Self> {
         let mut progs = Vec::new();
-        let mut id = 0;
-        loop {
-            // SAFETY: `id` is what is written to.
-            match check(unsafe { sys::bpf_prog_get_next_id(id, &mut id) }) {
-                Ok(_) => {}
-                Err(err) if err.kind() == io::ErrorKind::NotFound => break,
-                Err(err) => return Err(objects::explain(err, "the BPF programs")),
-            }
+        for id in objects::prog_ids() {
+            let id = id.map_err(|err| objects::explain(err, "the BPF programs"))?;
             // It may be gone by now.
             // SAFETY: The call takes a number only.
             let Ok(fd) = objects::own(unsafe { sys::bpf_prog_get_fd_by_id(id) }) else {
@@ -112,7 +105,8 @@ impl Prog {
 
 fn prog(fd: &OwnedFd) -> Result<Prog> {
     let mut info = sys::bpf_prog_info::default();
-    get_info(fd, &mut info)?;
+    // SAFETY: `info` has no pointers.
+    unsafe { prog_info(fd, &mut info) }.context("cannot ask for it")?;
 
     // Once more, with room for what there is. What is added meanwhile is left out.
     let mut entries = vec![0_u64; info.nr_jited_ksyms as usize];
@@ -126,7 +120,8 @@ fn prog(fd: &OwnedFd) -> Result<Prog> {
         func_info: functions.as_mut_ptr() as u64,
         ..Default::default()
     };
-    get_info(fd, &mut info)?;
+    // SAFETY: There is as much room as `info` says.
+    unsafe { prog_info(fd, &mut info) }.context("cannot ask for it")?;
     // Without a JIT, and for those who may not see addresses, they are 0.
     entries.retain(|entry| *entry != 0);
 
@@ -155,13 +150,15 @@ fn function_types(bytes: &[u8], record: usize) -> Vec<u32> {
         .collect()
 }
 
+/// Fills in `info` for the program `fd`.
+///
+/// # Safety
+///
 /// The pointers in `info` are null, or to what is as long as the fields beside them say.
-fn get_info(fd: &OwnedFd, info: &mut sys::bpf_prog_info) -> Result<()> {
-    let mut len = mem::size_of::<sys::bpf_prog_info>() as u32;
-    // SAFETY: `len` is the size of `info`, and its pointers are good: see above.
-    check(unsafe { sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), info, &mut len) })
-        .context("cannot ask for it")?;
-    Ok(())
+pub unsafe fn prog_info(fd: &impl AsFd, info: &mut sys::bpf_prog_info) -> io::Result<()> {
+    let mut len = size_of_val(info) as u32;
+    // SAFETY: `len` is the size of `info`; the caller answers for its pointers.
+    check(unsafe { sys::bpf_prog_get_info_by_fd(fd.as_fd().as_raw_fd(), info, &mut len) }).map(drop)
 }
 
 fn kind(number: u32) -> String {

@@ -2,8 +2,7 @@
 
 //! Names of programs and of what they were loaded for, by BTF.
 
-use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr;
 
 use anyhow::Result;
@@ -11,7 +10,7 @@ use btf_rs::Type;
 use libbpf_sys as sys;
 
 use crate::kernel::btf::Btf;
-use crate::kernel::objects::check;
+use crate::kernel::progs::prog_info;
 
 /// What a program was loaded for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,17 +98,6 @@ impl Names {
             _ => None,
         }
     }
-}
-
-/// Fills in `info` for the program `fd`.
-///
-/// # Safety
-///
-/// The pointers in `info` are null, or to what is as long as the fields beside them say.
-pub unsafe fn prog_info(fd: &OwnedFd, info: &mut sys::bpf_prog_info) -> io::Result<()> {
-    let mut len = size_of_val(info) as u32;
-    // SAFETY: `len` is the size of `info`; the caller answers for its pointers.
-    check(unsafe { sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), info, &mut len) }).map(drop)
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use std::time::Instant;
 use anyhow::{anyhow, Context, Error, Result};
 use libbpf_sys as sys;
 
-use super::names::{prog_info, Names, Target};
-use crate::kernel::objects::{check, own};
+use super::names::{Names, Target};
+use crate::kernel::objects::{check, link_ids, own, prog_ids};
+use crate::kernel::progs::prog_info;
 
 /// A program, and what it has run since it was loaded while statistics were on.
 #[derive(Clone, Debug)]
@@ -70,14 +71,8 @@ impl Sampler {
         let mut programs = Vec::new();
         let mut seen = BTreeSet::new();
         let at = Instant::now();
-        let mut id = 0;
-        loop {
-            // SAFETY: `id` is what is written to.
-            match check(unsafe { sys::bpf_prog_get_next_id(id, &mut id) }) {
-                Ok(_) => {}
-                Err(err) if err.kind() == io::ErrorKind::NotFound => break,
-                Err(err) => return Err(refusal(&err)),
-            }
+        for id in prog_ids() {
+            let id = id.map_err(|err| refusal(&err))?;
             seen.insert(id);
             if let Some(None) = self.known.get(&id) {
                 continue;
@@ -141,14 +136,8 @@ fn links() -> Result<BTreeMap<u32, Link>> {
     /// `BPF_LINK_TYPE_TRACING_MULTI` of Linux 7.2.
     const TRACING_MULTI: u32 = 15;
     let mut links = BTreeMap::new();
-    let mut id = 0;
-    loop {
-        // SAFETY: `id` is what is written to.
-        match check(unsafe { sys::bpf_link_get_next_id(id, &mut id) }) {
-            Ok(_) => {}
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(links),
-            Err(err) => return Err(refusal(&err)),
-        }
+    for id in link_ids() {
+        let id = id.map_err(|err| refusal(&err))?;
         // It may be gone by now.
         // SAFETY: The call takes a number only.
         let Ok(fd) = own(unsafe { sys::bpf_link_get_fd_by_id(id) }) else {
@@ -178,6 +167,7 @@ fn links() -> Result<BTreeMap<u32, Link>> {
         };
         links.insert(info.prog_id, link);
     }
+    Ok(links)
 }
 
 fn kind(attach_type: u32) -> &'static str {

@@ -9,7 +9,8 @@ use anyhow::{bail, Context, Result};
 use libbpf_sys as sys;
 use uapi::device::Device;
 
-use super::program::{os_text, owned};
+use super::program::os_text;
+use crate::kernel::objects::own;
 
 /// By what programs are attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ fn link(prog: BorrowedFd<'_>, number: u64) -> io::Result<Attached> {
     let prog = prog.as_fd().as_raw_fd();
     // SAFETY: `opts` has no pointers and outlives the call.
     let fd = unsafe { sys::bpf_link_create(prog, 0, sys::BPF_TRACE_FSESSION, &opts) };
-    owned(fd).map(Attached::Link)
+    own(fd).map(Attached::Link)
 }
 
 /// Lets this process have the descriptors that `functions` take, two each. (A traced command

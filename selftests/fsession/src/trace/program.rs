@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::ffi::{c_char, CStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{anyhow, ensure, Context, Result};
 use libbpf_rs::{Link, MapCore, MapFlags, Object, ObjectBuilder, OpenObject};
@@ -15,6 +15,8 @@ use rustix::process::{getpid, pidfd_open, PidfdFlags};
 use super::hist::Histogram;
 use super::record::{Config, Counts, FunctionConfig, BUCKETS, MARK_OWN};
 use crate::kernel::btf::{Btf, Function};
+use crate::kernel::objects::own;
+use crate::kernel::progs::prog_info;
 
 /// Aligned, as libelf takes it where it is.
 #[repr(align(8))]
@@ -188,7 +190,7 @@ impl Program {
         }
         // SAFETY: The call has no pointers.
         let fd = unsafe { sys::bpf_btf_get_fd_by_id(object) };
-        let fd = owned(fd).with_context(|| format!("cannot open BTF object {object}"))?;
+        let fd = own(fd).with_context(|| format!("cannot open BTF object {object}"))?;
         let number = fd.as_raw_fd();
         self.btf_fds.insert(object, fd);
         Ok(number)
@@ -225,29 +227,15 @@ fn load_copy(
             &mut opts,
         )
     };
-    owned(fd)
-}
-
-/// A descriptor that libbpf has just made, or the error that it returns.
-pub fn owned(fd: i32) -> io::Result<OwnedFd> {
-    if fd < 0 {
-        return Err(io::Error::from_raw_os_error(-fd));
-    }
-    // SAFETY: The kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    own(fd)
 }
 
 /// How often the kernel has not run a program, as it was running on that CPU already.
 pub fn misses(prog: BorrowedFd<'_>) -> io::Result<u64> {
     let mut info = sys::bpf_prog_info::default();
-    let mut len = size_of_val(&info) as u32;
-    // SAFETY: The kernel writes no more than `len` bytes, and every bit pattern is an info.
-    let ret =
-        unsafe { sys::bpf_prog_get_info_by_fd(prog.as_fd().as_raw_fd(), &mut info, &mut len) };
-    match ret {
-        0 => Ok(info.recursion_misses),
-        err => Err(io::Error::from_raw_os_error(-err)),
-    }
+    // SAFETY: `info` has no pointers.
+    unsafe { prog_info(&prog, &mut info) }?;
+    Ok(info.recursion_misses)
 }
 
 fn set_config(open: &mut OpenObject, config: &Config) -> Result<()> {

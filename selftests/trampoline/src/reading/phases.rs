@@ -65,7 +65,8 @@ pub(super) fn phases(steps: &[Step], calls: &Calls, frame: &Frame) -> Vec<Phase>
             Some(SlotKind::Argument { .. })
         )
     };
-    let before_calls = [calls.tramp_enter, calls.function, first_program(calls)];
+    let first_program = calls.programs.first().map(|call| call.lines.start);
+    let before_calls = [calls.tramp_enter, calls.function, first_program];
     let before_calls = before_calls
         .into_iter()
         .flatten()
@@ -84,8 +85,10 @@ pub(super) fn phases(steps: &[Step], calls: &Calls, frame: &Frame) -> Vec<Phase>
     let entry = |role: Role, half: Option<super::Half>| {
         role != Role::Fexit && half != Some(super::Half::Return)
     };
-    let mut programs = calls.programs.iter();
-    let first = programs.clone().find(|call| entry(call.role, call.half));
+    let first = calls
+        .programs
+        .iter()
+        .find(|call| entry(call.role, call.half));
     starts.extend(first.map(|call| (call.lines.start, Phase::EntryPrograms)));
     let last_entry = calls
         .programs
@@ -112,7 +115,7 @@ pub(super) fn phases(steps: &[Step], calls: &Calls, frame: &Frame) -> Vec<Phase>
         let back = function + 1 + usize::from(stores);
         starts.push((back, Phase::ReturnPrograms));
     }
-    let last = programs.next_back().map(|call| call.lines.end);
+    let last = calls.programs.last().map(|call| call.lines.end);
     let after = last.unwrap_or(0).max(calls.function.map_or(0, |at| at + 2));
     match calls.tramp_exit {
         Some(call) => {
@@ -143,10 +146,6 @@ pub(super) fn phases(steps: &[Step], calls: &Calls, frame: &Frame) -> Vec<Phase>
         }
     }
     phases
-}
-
-fn first_program(calls: &Calls) -> Option<usize> {
-    calls.programs.first().map(|call| call.lines.start)
 }
 
 /// Where the registers for the instruction at `index` begin to be set, not before `floor`.

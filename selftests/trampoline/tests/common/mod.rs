@@ -52,18 +52,13 @@ pub fn trampoline(case: &Case, at: &Addresses, code: Vec<u8>) -> Trampoline {
 
 /// An image of which nothing is known but its bytes.
 pub fn bare(code: Vec<u8>) -> Trampoline {
-    Trampoline {
-        symbol: "bpf_trampoline_6442512345".into(),
-        kind: Kind::Kernel,
-        key: Some(6_442_512_345),
-        addr: Hex(0xffff_ffff_c020_1000),
+    let mut trampoline = Trampoline::of_bytes(
+        "bpf_trampoline_6442512345",
+        Hex(0xffff_ffff_c020_1000),
         code,
-        target: None,
-        programs: Vec::new(),
-        owners: Vec::new(),
-        symbols: Default::default(),
-        module: None,
-    }
+    );
+    trampoline.key = Some(6_442_512_345);
+    trampoline
 }
 
 /// A function with these arguments, called `a`, `b`, and so on.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use trampoline::document::{Dump, Hex, Host, Kind, Trampoline};
+use trampoline::document::{Dump, Hex, Host, Trampoline};
 use trampoline::reading::Reading;
 
 use crate::kernel;
@@ -74,18 +74,7 @@ fn file(path: &str) -> Result<Side> {
 
 /// An image of which there are only bytes.
 pub fn raw(name: &str, code: Vec<u8>) -> Trampoline {
-    Trampoline {
-        symbol: name.to_owned(),
-        kind: Kind::Kernel,
-        key: None,
-        addr: Hex(0xffff_ffff_c000_0000),
-        code,
-        target: None,
-        programs: Vec::new(),
-        owners: Vec::new(),
-        symbols: Default::default(),
-        module: None,
-    }
+    Trampoline::of_bytes(name, Hex(0xffff_ffff_c000_0000), code)
 }
 
 /// A kernel as a side of a comparison is labelled.
